@@ -1,0 +1,1 @@
+"""What is known and what is decided: pure models without I/O, clocks or frameworks."""

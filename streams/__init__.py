@@ -1,0 +1,1 @@
+"""How events flow: from the gateway through Kafka to the models, and out as decisions."""

@@ -1,0 +1,62 @@
+"""The command line: one file for each command, loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from streams.errors import OperatorError
+
+#: Command → the module below this package that holds it under the same name (dashes as `_`).
+COMMANDS = (
+    "check-config",
+    "decisions",
+    "demo",
+    "replay",
+    "simulate",
+    "topics",
+    "worker",
+)
+
+
+class _Commands(click.Group):
+    """Loads a command's module on demand: `--help` answers without importing River or Faust."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"streams.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, _summary(name)) for name in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _summary(name: str) -> str:
+    from streams.commands.summaries import SUMMARIES
+
+    return SUMMARIES[name]
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pairwatch")
+def cli() -> None:
+    """Notice who is copying the catalogue of prompt/image pairs, and say whom to stop."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run one command; an operator's error becomes one line on standard error and status 2."""
+    try:
+        return cli.main(args=arguments, prog_name="pairwatch")
+    except OperatorError as error:
+        click.echo(f"pairwatch: {error}", err=True)
+        sys.exit(2)
