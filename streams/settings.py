@@ -6,18 +6,16 @@ A TOML file and the environment (`PAIRWATCH_<SECTION>__<KEY>`, which wins) becom
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
+import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from models.config import DetectionConfig, Mode, ScenarioMode
 from models.request import Action
-from streams.errors import OperatorError
+from streams.settings_reader import Secret, read
 
 ENV_PREFIX = "PAIRWATCH_"
 ENV_CONFIG = "PAIRWATCH_CONFIG"
@@ -26,21 +24,74 @@ PositiveInt = Annotated[int, msgspec.Meta(gt=0)]
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Partitions = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-TopicName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-#: host:port, an IPv6 host in brackets.
-Listen = Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):\d{1,5}$")]
+_NAME = "letters, digits, dots, dashes and underscores"
+#: Kafka allows 249 characters for a topic: six are kept for `.state`, fewer suffice for a group.
+TopicName = Annotated[
+    str, msgspec.Meta(pattern=r"^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,243}$", description=_NAME)
+]
+GroupName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$", description=_NAME)]
+_ADDRESS = r"(\[[0-9a-fA-F:.]+\]|[^:,\s\[\]]+):\d{1,5}"
+Listen = Annotated[
+    str, msgspec.Meta(pattern=f"^{_ADDRESS}$", description="host:port, an IPv6 host in brackets")
+]
+Brokers = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^{_ADDRESS}(,{_ADDRESS}){{0,99}}$",
+        description="host:port, further ones after commas",
+    ),
+]
 
 
 class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to reach Kafka."""
 
-    brokers: str = "127.0.0.1:9092"
+    brokers: Brokers = "127.0.0.1:9092"
     security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    group: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = "pairwatch"
+    group: GroupName = "pairwatch"
     #: Static membership: a worker that comes back under its own name costs no rebalance.
     instance_id: str | None = None
     session_timeout_s: PositiveFloat = 45.0
     rebalance_timeout_s: PositiveFloat = 60.0
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: Secret | None = None
+    #: Read anew by every client that starts, so that a rotated secret needs no new settings.
+    sasl_password_file: str | None = None
+    #: Without TLS whoever listens on the way reads the password, or can guess at it at leisure.
+    allow_plaintext_sasl: bool = False
+    #: Authorities to trust, PEM; unset takes the system's.
+    ssl_cafile: str | None = None
+    #: The client's own certificate and key, PEM, where the brokers ask for one.
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_key_password: Secret | None = None
+    ssl_check_hostname: bool = True
+
+    def __post_init__(self) -> None:
+        uses_sasl, uses_ssl = self.security.startswith("SASL"), self.security.endswith("SSL")
+        for name in ("sasl_mechanism", "sasl_username"):
+            if uses_sasl and getattr(self, name) is None:
+                raise ValueError(f"kafka.{name} must be set, as kafka.security = {self.security}")
+        if uses_sasl and (self.sasl_password is None) == (self.sasl_password_file is None):
+            raise ValueError(
+                "one of kafka.sasl_password and kafka.sasl_password_file must be set, "
+                f"as kafka.security = {self.security}"
+            )
+        if uses_sasl and not uses_ssl and not self.allow_plaintext_sasl:
+            raise ValueError(
+                "kafka.security = SASL_PLAINTEXT sends credentials without encryption; "
+                "use SASL_SSL, or set kafka.allow_plaintext_sasl = true"
+            )
+        for prefix, used in (("sasl_", uses_sasl), ("ssl_", uses_ssl)):
+            for field in self.__struct_fields__:
+                is_set = field.startswith(prefix) and getattr(self, field) not in (None, True)
+                if is_set and not used:
+                    raise ValueError(
+                        f"kafka.{field} is set, but kafka.security = {self.security} ignores it"
+                    )
+        if self.ssl_certfile is None and (self.ssl_keyfile or self.ssl_key_password):
+            raise ValueError("kafka.ssl_certfile must be set beside the client's key")
 
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +106,21 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: Partitions = 12
     #: Unset: three, or as many as there are brokers.
     replication: Annotated[int, msgspec.Meta(ge=1, le=9)] | None = None
+
+    def __post_init__(self) -> None:
+        names = {
+            "topics.requests": self.requests,
+            "topics.requests_by_account": self.requests_by_account,
+            "topics.decisions": self.decisions,
+            "topics.decisions with .state": self.decisions_state,
+            "topics.dead_letters": self.dead_letters,
+            "topics.control": self.control,
+        }
+        settings: dict[str, str] = {}
+        for setting, name in names.items():
+            if name in settings:
+                raise ValueError(f"{settings[name]} and {setting} are one topic, {name}")
+            settings[name] = setting
 
     @property
     def decisions_state(self) -> str:
@@ -120,6 +186,12 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     method: str | None = None
 
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.path)
+        except re.error as error:
+            raise ValueError(f"{self.path!r} is not a regular expression: {error}") from None
+
 
 class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a foreign gateway log is read by `replay`."""
@@ -174,92 +246,4 @@ def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> S
         A file that can't be read, or a setting that does not exist or does not fit.
     """
     environ = os.environ if environ is None else environ
-    path = path or environ.get(ENV_CONFIG) or None
-    told: dict[str, Any] = _read_toml(path) if path else {}
-    for section, keys in told.items():
-        _check_names(section, keys, origin=path or "")
-    for name, section, key, text in _from_environment(environ):
-        value = _parse_text(text, section, key)
-        keys = told.setdefault(section, {})
-        try:
-            msgspec.convert({section: {key: value}}, Settings)
-        except msgspec.ValidationError as error:
-            raise OperatorError(f"{name}: {error}") from None
-        keys[key] = value
-    try:
-        return msgspec.convert(told, Settings)
-    except msgspec.ValidationError as error:
-        raise OperatorError(f"{path}: {_name_setting(error)}") from None
-
-
-def _read_toml(path: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OperatorError(f"{path}: there is no such configuration file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OperatorError(f"{path}: {error}") from None
-
-
-def _fields(section: str) -> tuple[str, ...] | None:
-    """Return a section's keys, `None` where it takes any name."""
-    types = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    if section not in types:
-        raise OperatorError(
-            f"there is no section [{section}]{_did_you_mean(section, tuple(types))}"
-        )
-    kind = types[section]
-    is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-    return tuple(f.name for f in msgspec.structs.fields(kind)) if is_struct else None
-
-
-def _check_names(section: str, keys: Any, origin: str) -> None:
-    try:
-        known = _fields(section)
-    except OperatorError as error:
-        raise OperatorError(f"{origin}: {error}") from None
-    if not isinstance(keys, dict):
-        raise OperatorError(f"{origin}: {section}: a section [{section}] was expected")
-    for key in keys:
-        if known is not None and key not in known:
-            raise OperatorError(
-                f"{origin}: there is no setting {section}.{key}{_did_you_mean(key, known)}"
-            )
-
-
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
-    found = []
-    for name, text in sorted(environ.items()):
-        if not name.startswith(ENV_PREFIX) or "__" not in name:
-            continue
-        section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
-        _check_names(section, {key: text}, origin=name)
-        found.append((name, section, key, text))
-    return found
-
-
-def _parse_text(text: str, section: str, key: str) -> Any:
-    """Read an environment value as TOML would, and as plain text where that isn't TOML."""
-    kinds = {f.name: f.type for f in msgspec.structs.fields(Settings)}
-    kind = {f.name: f.type for f in msgspec.structs.fields(kinds[section])}.get(key)
-    try:
-        msgspec.convert(text, kind)
-    except msgspec.ValidationError:
-        pass
-    else:
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"
-
-
-def _name_setting(error: msgspec.ValidationError) -> str:
-    """Turn msgspec's `… - at `$.kafka.group`` into `kafka.group: …`."""
-    message, _, path = str(error).partition(" - at `$.")
-    return f"{path.rstrip('`')}: {message}" if path else message
+    return read(Settings, path or environ.get(ENV_CONFIG) or None, environ, ENV_PREFIX)
