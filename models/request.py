@@ -8,7 +8,7 @@ import msgspec
 
 Action = Literal["generate", "view", "download", "list", "search", "other"]
 
-#: Bounds of the request contract. They keep one message from costing more than a thousand small ones.
+#: Bounds of the request contract: no message may cost more than a thousand small ones.
 ID_CHARS_MAX = 128
 PAIR_IDS_MAX = 1_000
 LINKS_MAX = 16

@@ -1,0 +1,56 @@
+"""What is usual for one account, learned online from its own days."""
+
+from __future__ import annotations
+
+import math
+
+from river import stats
+
+#: A day weighs a tenth of the habit: a lasting change is followed within a few weeks.
+_FADING = 0.1
+
+
+class Habit:
+    """The usual size of a daily count, as a fading mean of its logarithm.
+
+    Counts of human activity are spread over decades, so the mean is geometric: one busy day
+    doesn't make an account look busy.
+
+    Parameters
+    ----------
+    days
+        Days learned from so far.
+    mean_log
+        Mean of `log(1 + count)` over them.
+
+    Examples
+    --------
+    >>> habit = Habit()
+    >>> for count in (10, 12, 9, 11, 400):
+    ...     habit.learn_one(count)
+    >>> round(habit.usual)
+    15
+    """
+
+    __slots__ = ("_mean_log", "days")
+
+    def __init__(self, days: int = 0, mean_log: float = 0.0) -> None:
+        self.days = days
+        self._mean_log = stats.EWMean(fading_factor=_FADING)
+        if days:
+            self._mean_log.update(mean_log)  # the first value becomes the mean
+
+    def learn_one(self, count: float) -> None:
+        """Learn from one closed day's count."""
+        self._mean_log.update(math.log1p(max(count, 0.0)))
+        self.days += 1
+
+    @property
+    def mean_log(self) -> float:
+        """The learned mean; 0 before the first day."""
+        return float(self._mean_log.get()) if self.days else 0.0
+
+    @property
+    def usual(self) -> float:
+        """The usual daily count; 0 before the first day."""
+        return math.expm1(self.mean_log)

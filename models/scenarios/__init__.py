@@ -1,0 +1,16 @@
+"""Named behaviours: which signals speak for each, one file a scenario.
+
+To add one: write its file beside these and put it into `SCENARIOS`.
+"""
+
+from __future__ import annotations
+
+from models.scenarios import catalogue_sweep, request_flood
+from models.scenarios.scenario import Scenario
+
+SCENARIOS: tuple[Scenario, ...] = (
+    catalogue_sweep.SCENARIO,
+    request_flood.SCENARIO,
+)
+
+__all__ = ["SCENARIOS", "Scenario"]
