@@ -1,0 +1,52 @@
+# Everything a developer or CI runs. Needs make and Python 3.11 or later; `test-kafka` also needs
+# Java 17 and Maven.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-kafka check format bench lock
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with the locked packages and the project itself
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; choose one with make PYTHON=..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY) ## Play a simulated incident through a real worker
+	$(BIN)/pairwatch demo
+
+test: $(READY) ## Run the tests, on the embedded broker
+	PAIRWATCH_TEST_BROKER=embedded $(BIN)/python -m pytest $(ARGS)
+
+test-kafka: $(READY) ## Run the integration and fault tests on Apache Kafka
+	PAIRWATCH_TEST_BROKER=kafka $(BIN)/python -m pytest -m "integration or kafka" $(ARGS)
+
+check: $(READY) ## Lint, check formatting, types and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(READY) ## Run the benchmarks
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# One lock for Python 3.11 and later on every platform: the newest versions that pyproject.toml
+# allows, with their hashes, and without the addresses of the machine that made it.
+lock: ## Renew requirements.lock
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--extra demo --group dev pyproject.toml --output-file requirements.lock

@@ -1,0 +1,135 @@
+"""The brokers of the test run, and settings that keep one test's topics from another's.
+
+`PAIRWATCH_TEST_BROKER` chooses what the `broker` fixture is: `embedded` (the default; tests that
+need Apache Kafka are left out) or `kafka`. `PAIRWATCH_TEST_BROKERS=host:port` takes brokers that
+run already in Apache Kafka's place.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from streams.embedded import embedded_broker, free_port
+from streams.settings import Kafka, Metrics, Settings, State, Topics
+from tests.brokers.external import ExternalBroker
+from tests.brokers.kafka import KafkaCluster
+
+
+class Broker(Protocol):
+    """What a test may ask of the broker it was given."""
+
+    kind: str
+    bootstrap: str
+
+
+class EmbeddedBroker:
+    """The broker that `pairwatch demo` brings along."""
+
+    kind = "embedded"
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+
+def _on_kafka() -> bool:
+    told = os.environ.get("PAIRWATCH_TEST_BROKER", "embedded")
+    if told not in ("embedded", "kafka"):
+        raise pytest.UsageError(f"PAIRWATCH_TEST_BROKER={told}: expected embedded or kafka")
+    return told == "kafka" or "PAIRWATCH_TEST_BROKERS" in os.environ
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "broker" in fixtures:
+            item.add_marker("integration")
+        if "kafka" in fixtures or "kafka_cluster" in fixtures:
+            item.add_marker("kafka")
+    if not _on_kafka():
+        left_out = [item for item in items if item.get_closest_marker("kafka")]
+        items[:] = [item for item in items if not item.get_closest_marker("kafka")]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def _embedded() -> Iterator[EmbeddedBroker]:
+    with embedded_broker() as bootstrap:
+        yield EmbeddedBroker(bootstrap)
+
+
+@pytest.fixture(scope="session")
+def _kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster | ExternalBroker]:
+    external = os.environ.get("PAIRWATCH_TEST_BROKERS")
+    if external is not None:
+        yield ExternalBroker(external)
+        return
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def kafka(_kafka: KafkaCluster | ExternalBroker) -> KafkaCluster | ExternalBroker:
+    """Apache Kafka, one node for the whole run; up, whatever the last test did to it."""
+    if not _kafka.is_running:
+        _kafka.start()
+    return _kafka
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three nodes of Apache Kafka, for the tests of one module; `.nodes` stop one by one."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka-cluster"), nodes=3)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """The broker this run is about: embedded, Apache Kafka, or one that runs already."""
+    # By name: asking for Apache Kafka as a parameter would start it in every run.
+    chosen: Broker = request.getfixturevalue("kafka" if _on_kafka() else "_embedded")
+    return chosen
+
+
+def settings_for(broker: Broker, tmp_path: Path) -> Settings:
+    """Return settings for `broker` with names, state and a metrics port of their own."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    return Settings(
+        kafka=Kafka(
+            brokers=broker.bootstrap,
+            group=name,
+            session_timeout_s=6.0,
+            # The embedded broker waits this long whenever a group forms.
+            rebalance_timeout_s=2.0 if broker.kind == "embedded" else 10.0,
+        ),
+        topics=Topics(
+            requests=f"{name}.requests",
+            requests_by_account=f"{name}.requests.by-account",
+            decisions=f"{name}.decisions",
+            dead_letters=f"{name}.dead-letters",
+            control=f"{name}.control",
+            partitions=2,
+        ),
+        state=State(directory=str(tmp_path / "state")),
+        metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
+    )
+
+
+@pytest.fixture
+def settings_for_broker(broker: Broker, tmp_path: Path) -> Settings:
+    """Settings for `broker` under which this test meets no other; the topics don't exist yet."""
+    return settings_for(broker, tmp_path)
