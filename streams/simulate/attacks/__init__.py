@@ -1,0 +1,1 @@
+"""Those who copy the catalogue, or break the service: one entry for each attack."""

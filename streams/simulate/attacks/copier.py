@@ -1,0 +1,241 @@
+"""What an attack is, and how it becomes requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from streams.simulate.accounts import Accounts, random_addresses
+from streams.simulate.attacks.paces import Pace
+from streams.simulate.catalogue import PRIVATE_FROM, Catalogue, Shelf
+from streams.simulate.draws import Draws, Floats, Ints
+from streams.simulate.honest.sessions import DAY_S
+from streams.simulate.rows import DOWNLOAD, GENERATE, LIST, NOBODY, SEARCH, VIEW, Rows, new_rows
+
+#: Saturday evening of a week that starts on Monday: when nobody is in the office.
+SATURDAY_NIGHT_S = 5 * DAY_S + 20 * 3600.0
+PAGE = 60
+SEARCH_PAGE = 30
+
+
+@dataclass
+class Loot:
+    """What a member's requests took, in order: one action and owner a request."""
+
+    action: Ints
+    owner: Ints
+    counts: Ints
+    pairs: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a way of taking may use: randomness, the requests' number, and what is there.
+
+    `wanted` is the member's shard of the catalogue without its own pairs, in the order in which
+    the attack reads.
+    """
+
+    rng: np.random.Generator
+    requests: int
+    wanted: Ints
+    catalogue: Catalogue
+    shelf: Shelf
+    slot: int
+
+
+Taking = Callable[[Scene], Loot]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One attack: who, when, how fast, and what it takes.
+
+    Parameters
+    ----------
+    summary
+        One line for people.
+    pace, taking
+        How fast a member goes, and what each request takes.
+    members
+        Accounts that take part.
+    background
+        Kind of their honest life; `None` for accounts made for the purpose.
+    keeps_habits
+        Whether the honest life goes on beside the attack.
+    begins
+        Share of the run after which it begins; `None` is Saturday night, 20:00 UTC.
+    lasts_s
+        How long it goes on, at most to the end of the run; `None` is to the end.
+    sequential
+        Reads pairs by their numbers; otherwise shuffled, without repeats.
+    shards
+        Whether members divide the catalogue, instead of each reading all of it.
+    address
+        `own`: that of the honest life; `new`: another network from the start of the attack on;
+        `each`: a new one for every request; `same`: all members in one network.
+    new_fingerprint, same_fingerprint
+        Another client than before; or one common client for all members.
+    links
+        Link types whose value all members share.
+    mixed_links
+        Link types with that many values among the members: none covers all, together they do.
+    stagger
+        Members begin one by one, over this share of the attack's time.
+    bystanders
+        Honest colleagues under the same links.
+    load
+        Error share and slowdown that everybody suffers meanwhile.
+    """
+
+    summary: str
+    pace: Pace
+    taking: Taking
+    members: int = 1
+    background: str | None = "casual"
+    keeps_habits: bool = False
+    begins: float | None = 0.3
+    lasts_s: float | None = None
+    sequential: bool = False
+    shards: bool = True
+    address: str = "own"
+    new_fingerprint: bool = False
+    same_fingerprint: bool = False
+    links: tuple[str, ...] = ()
+    mixed_links: tuple[tuple[str, int], ...] = ()
+    stagger: float = 0.0
+    bystanders: int = 0
+    load: tuple[float, float] | None = None
+
+    def span(self, start_s: float, days: float) -> tuple[float, float]:
+        """Return when the attack starts and ends, in Unix seconds."""
+        length_s = days * DAY_S
+        if self.begins is not None:
+            begins = self.begins * length_s
+        elif length_s > SATURDAY_NIGHT_S:
+            begins = SATURDAY_NIGHT_S
+        else:
+            begins = 0.6 * length_s
+        lasts = length_s if self.lasts_s is None else self.lasts_s
+        return start_s + begins, start_s + min(begins + lasts, length_s)
+
+
+def one_by_one(scene: Scene) -> Loot:
+    """Take one pair with each request."""
+    pairs = scene.wanted[: scene.requests]
+    action = np.where(scene.rng.random(len(pairs)) < 0.75, VIEW, DOWNLOAD)
+    owner = scene.catalogue.owner_slot[pairs]
+    return Loot(action, owner, np.ones(len(pairs), dtype=np.int64), pairs)
+
+
+def page_then_each(scene: Scene) -> Loot:
+    """List a page of sixty, take each of its pairs, list the next."""
+    turn = np.arange(min(scene.requests, len(scene.wanted) // PAGE * (PAGE + 1)))
+    listing = turn % (PAGE + 1) == 0
+    page = turn // (PAGE + 1)
+    counts = np.where(listing, PAGE, 1)
+    first = page * PAGE + np.where(listing, 0, turn % (PAGE + 1) - 1)
+    offsets = np.cumsum(counts) - counts
+    at = np.repeat(first - offsets, counts) + np.arange(int(counts.sum()))
+    pairs = scene.wanted[at]
+    owner = np.where(listing, NOBODY, scene.catalogue.owner_slot[scene.wanted[first]])
+    return Loot(np.where(listing, LIST, DOWNLOAD), owner, counts, pairs)
+
+
+def searching(scene: Scene) -> Loot:
+    """Go through search results: topic by topic, page by page, down to the bottom."""
+    pages = min(scene.requests, len(scene.shelf.order) // 2 // SEARCH_PAGE)
+    rest = scene.shelf.order[: scene.shelf.size]
+    begin = int(scene.rng.integers(len(rest)))
+    at = (begin + np.arange(pages * SEARCH_PAGE)) % len(rest)
+    counts = np.full(pages, SEARCH_PAGE, dtype=np.int64)
+    nobody = np.full(pages, NOBODY, dtype=np.int64)
+    return Loot(np.full(pages, SEARCH, dtype=np.int64), nobody, counts, rest[at])
+
+
+def revisiting(share: float) -> Taking:
+    """Take one pair with each request; a share of them again, to look less novel."""
+
+    def taking(scene: Scene) -> Loot:
+        again = scene.rng.random(scene.requests) < share
+        again[0] = False
+        new = np.cumsum(~again) - 1
+        keep = new < len(scene.wanted)
+        again, new = again[keep], new[keep]
+        # What has been seen lately is seen again, as people do.
+        back = np.minimum(scene.rng.geometric(0.02, len(new)), new)
+        pairs = scene.wanted[np.where(again, new - back, new)]
+        ones = np.ones(len(pairs), dtype=np.int64)
+        return Loot(ones * VIEW, scene.catalogue.owner_slot[pairs], ones, pairs)
+
+    return taking
+
+
+def generating(scene: Scene) -> Loot:
+    """Generate without end: nothing is copied, the service suffers."""
+    ones = np.ones(scene.requests, dtype=np.int64)
+    made = PRIVATE_FROM | scene.rng.integers(0, PRIVATE_FROM, scene.requests, dtype=np.int64)
+    return Loot(ones * GENERATE, ones * scene.slot, ones, made)
+
+
+def carry_out(
+    name: str,
+    attack: Attack,
+    slots: Ints,
+    span: tuple[float, float],
+    intensity: float,
+    accounts: Accounts,
+    catalogue: Catalogue,
+    draws: Draws,
+    day: int,
+) -> list[Rows]:
+    """Make all of an attack's requests, member by member; `day` is the one it starts on."""
+    shelf = catalogue.shelf(day)
+    order = np.arange(shelf.size, dtype=np.int64)
+    if not attack.sequential:
+        order = draws.generator(f"attack/{name}").permutation(shelf.size)
+    parts = []
+    for member, slot in enumerate(slots.tolist()):
+        rng = draws.generator(f"attack/{name}", 1 + member)
+        begins = span[0] + (span[1] - span[0]) * attack.stagger * member / len(slots)
+        times = attack.pace(rng, float(accounts.zone_s[slot]), begins, span[1], intensity)
+        shard = order[member :: len(slots)] if attack.shards else order
+        scene = Scene(
+            rng=rng,
+            requests=len(times),
+            wanted=shard[catalogue.owner_slot[shard] != slot],
+            catalogue=catalogue,
+            shelf=shelf,
+            slot=slot,
+        )
+        if len(times):
+            parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts, day))
+    return parts
+
+
+def _member_rows(
+    attack: Attack, scene: Scene, loot: Loot, times: Floats, accounts: Accounts, day: int
+) -> Rows:
+    count = len(loot.action)
+    slot = np.full(count, scene.slot, dtype=np.int64)
+    zeros = np.zeros(count, dtype=np.int64)
+    if attack.address == "each":
+        address = random_addresses(scene.rng.random(count))
+    else:
+        address = accounts.addresses(slot[:1], zeros[:1], day, zeros[:1]).repeat(count)
+        if attack.address == "new":
+            address = random_addresses(scene.rng.random(1)).repeat(count)
+    return new_rows(
+        slot,
+        times[:count],
+        loot.action,
+        owner=loot.owner,
+        address=address,
+        fingerprint=accounts.fingerprint[scene.slot, 1 if attack.new_fingerprint else 0] + zeros,
+        device=zeros,
+        counts=loot.counts,
+        pairs=loot.pairs,
+        attack=True,
+    )

@@ -1,0 +1,79 @@
+"""Sending simulated traffic to Kafka, in order and no faster than asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from ssl import create_default_context
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from models.request import Request
+from streams.errors import OperatorError
+from streams.settings import Settings
+
+#: Messages on their way at a time, and the longest wait for their acknowledgement.
+_BATCH = 1_000
+_ACKNOWLEDGE_TIMEOUT_S = 60.0
+
+
+async def publish(events: Iterable[Request], settings: Settings, rate: float | None) -> int:
+    """Send events to `topics.requests`, keyed by request id; return how many.
+
+    Parameters
+    ----------
+    events
+        In the order in which they are sent.
+    settings
+        Brokers and topic.
+    rate
+        Events a second at most; `None` is as fast as the broker takes them.
+
+    Raises
+    ------
+    OperatorError
+        The broker can't be reached or does not take the events.
+    """
+    secure = settings.kafka.security in ("SSL", "SASL_SSL")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka.brokers,
+        security_protocol=settings.kafka.security,
+        ssl_context=create_default_context() if secure else None,
+        linger_ms=5,
+        max_batch_size=262_144,
+        request_timeout_ms=round(_ACKNOWLEDGE_TIMEOUT_S * 1000),
+    )
+    try:
+        await producer.start()
+        try:
+            return await _send_all(producer, settings.topics.requests, events, rate)
+        finally:
+            await producer.stop()
+    except (KafkaError, TimeoutError) as error:
+        raise OperatorError(
+            f"{settings.kafka.brokers}: {settings.topics.requests} takes no events: {error!r}"
+        ) from None
+
+
+async def _send_all(
+    producer: AIOKafkaProducer, topic: str, events: Iterable[Request], rate: float | None
+) -> int:
+    loop = asyncio.get_running_loop()
+    encode = msgspec.json.Encoder().encode
+    begin_s, count, events = loop.time(), 0, iter(events)
+    # A tenth of a second's worth at a time: smooth to whoever watches.
+    size = _BATCH if rate is None else max(1, min(_BATCH, round(rate / 10)))
+    while batch := list(islice(events, size)):
+        sent = [
+            await producer.send(topic, encode(event), key=event.request_id.encode())
+            for event in batch
+        ]
+        async with asyncio.timeout(_ACKNOWLEDGE_TIMEOUT_S):
+            await asyncio.gather(*sent)
+        count += len(batch)
+        if rate is not None:
+            await asyncio.sleep(max(0.0, begin_s + count / rate - loop.time()))
+    return count
