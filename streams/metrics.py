@@ -1,0 +1,206 @@
+"""Every metric there is: what it means, and what to do when it moves.
+
+This is the page for whoever is on call. Metrics are updated once for each batch, carry seconds
+and bytes, and never a label whose values come from outside (an account, a pair, an address).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from models.decision import DecisionAction
+from streams.codec import REASONS
+
+#: What became of an event that came in; each event has exactly one outcome.
+Outcome = Literal["judged", "duplicate", "late", "skipped", "dead-letter"]
+
+#: From a batch that was waiting for us to a worker that is a minute behind.
+LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+#: A checkpoint is due about every second; one that takes longer than the next is the news.
+CHECKPOINT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The metrics of one worker.
+
+    Parameters
+    ----------
+    registry
+        Where they are registered: one of its own for each worker, so that two in one process
+        (tests, the demo) don't mix.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._flow(registry)
+        self._progress(registry)
+        self._state(registry)
+        self._membership(registry)
+
+        # Which code and which settings run, in its labels `version` and `config_hash` (as
+        # decisions name them). Workers that differ are a half-done roll-out.
+        self.build = Info(
+            "pairwatch_build", "The running version and configuration", registry=registry
+        )
+
+        # process_*, python_info, python_gc_*: CPU, memory, open files. Memory that grows while
+        # pairwatch_accounts_in_memory does not is a leak: restart the worker, and report it.
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def _flow(self, registry: CollectorRegistry) -> None:
+        # Events by what became of them. `judged` is the throughput; none for minutes while the
+        # gateway is busy: look at pairwatch_committed_lag_events. `duplicate` (same request_id)
+        # rises when a shipper sends again. `late` rises when a shipper catches up or a clock
+        # is wrong. `skipped` (the state already includes them) rises briefly after a restart
+        # or rebalance; when it stays, offsets are not committed. `dead-letter`: see the next.
+        self.events = Counter(
+            "pairwatch_events", "Request events by outcome", ["outcome"], registry=registry
+        )
+        for outcome in get_args(Outcome):
+            self.events.labels(outcome)
+
+        # Events that did not fit the contract, by reason. A new reason after a deployment of
+        # the gateway means that it changed its format; read some of `pairwatch.dead-letters`.
+        self.dead_letters = Counter(
+            "pairwatch_dead_letters", "Dead letters by reason", ["reason"], registry=registry
+        )
+        for reason in REASONS:
+            self.dead_letters.labels(reason)
+
+        # 1 while dead letters come faster than limits.dead_letters_per_minute; the worker then
+        # reports itself not ready. The upstream is broken: mend it; this closes by itself.
+        self.dead_letter_breaker = Gauge(
+            "pairwatch_dead_letter_breaker_open",
+            "Whether dead letters come faster than the limit",
+            registry=registry,
+        )
+
+        # Events whose account turned up in a second partition although topics.keyed_by_account
+        # says that it can't. Above 0, accounts are judged by halves: set keyed_by_account to
+        # false, or mend the shipper's key.
+        self.misrouted_events = Counter(
+            "pairwatch_misrouted_events",
+            "Events that prove topics.keyed_by_account wrong",
+            registry=registry,
+        )
+
+        # Decisions sent. A burst with simulated="false" is an attack or a false alarm: read
+        # `pairwatch decisions`. None at all for days: is the stream complete (pair_ids)?
+        self.decisions = Counter(
+            "pairwatch_decisions",
+            "Decisions by action, scenario and whether they are simulated",
+            ["action", "scenario", "simulated"],
+            registry=registry,
+        )
+
+        # From an event's arrival in Kafka to the acknowledged decision that it caused. The
+        # promise is seconds; minutes mean lag (the next metrics) or a slow broker.
+        self.event_to_decision_seconds = Histogram(
+            "pairwatch_event_to_decision_seconds",
+            "Seconds from an event's arrival in Kafka to the decision being acknowledged",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+
+    def _progress(self, registry: CollectorRegistry) -> None:
+        # Events behind the end of each partition, by committed offset. Growing everywhere: too
+        # few workers, or too slow a disk. Growing in one partition: one account floods it, or
+        # its consumer is stuck; restart that worker.
+        self.committed_lag_events = Gauge(
+            "pairwatch_committed_lag_events",
+            "Events between the committed offset and the partition's end",
+            ["topic", "partition"],
+            registry=registry,
+        )
+
+        # When offsets were last committed. Older than a minute with lag above 0: the worker
+        # lives without working; its readiness says so too. Restart it.
+        self.committed_timestamp_seconds = Gauge(
+            "pairwatch_committed_timestamp_seconds",
+            "Unix time of the last commit of offsets",
+            registry=registry,
+        )
+
+        # How far event time has come, at the slowest partition. time() minus this is how old
+        # the picture is. Far behind while the lag is 0: the shipper delays. In the future: a
+        # gateway's clock is wrong.
+        self.watermark_timestamp_seconds = Gauge(
+            "pairwatch_watermark_timestamp_seconds",
+            "Event time, Unix seconds, that the slowest partition has reached",
+            registry=registry,
+        )
+
+    def _state(self, registry: CollectorRegistry) -> None:
+        # Live profiles in memory. At state.accounts_in_memory_max and pairwatch_rows_written
+        # rising with it, accounts are pushed out to disk and back: raise the setting.
+        self.accounts_in_memory = Gauge(
+            "pairwatch_accounts_in_memory", "Account profiles held live", registry=registry
+        )
+
+        # The tables' size on disk. Plan 2 KB an account. Grows without end: profiles are not
+        # evicted; look for a flood of made-up account ids.
+        self.state_disk_bytes = Gauge(
+            "pairwatch_state_disk_bytes", "Bytes of the tables on disk", registry=registry
+        )
+
+        # How long it takes to make decisions, state and offsets durable. Near
+        # state.checkpoint_interval_s the worker does little else: the broker (acknowledgements)
+        # or the disk is slow.
+        self.checkpoint_seconds = Histogram(
+            "pairwatch_checkpoint_seconds",
+            "Seconds for one checkpoint: decisions acknowledged, state written, offsets committed",
+            buckets=CHECKPOINT_BUCKETS_S,
+            registry=registry,
+        )
+
+        # State rows written to the table and its changelog. Per second, about the number of
+        # accounts that were active in one checkpoint interval; much more is a bug.
+        self.rows_written = Counter(
+            "pairwatch_rows_written", "Rows written to the table", registry=registry
+        )
+
+    def _membership(self, registry: CollectorRegistry) -> None:
+        # Partitions that this worker judges. The sum over workers is topics.partitions; less
+        # for more than a rebalance means that some accounts are watched by nobody.
+        self.partitions_assigned = Gauge(
+            "pairwatch_partitions_assigned", "Partitions assigned to this worker", registry=registry
+        )
+
+        # Rebalances seen. Each stops the world for seconds. Outside of deployments it should
+        # not move: a worker that is restarted again and again, or too short a
+        # kafka.session_timeout_s.
+        self.rebalances = Counter("pairwatch_rebalances", "Rebalances seen", registry=registry)
+
+        # What `/ready` answers: 1 ready, 0 not; `/ready` has the reasons in words.
+        self.ready = Gauge("pairwatch_ready", "Whether the worker is ready", registry=registry)
+
+    def count_decision(
+        self, action: DecisionAction, scenario: str, *, simulated: bool, seconds: float
+    ) -> None:
+        """Count a decision that was acknowledged `seconds` after its event reached Kafka."""
+        self.decisions.labels(action, scenario, str(simulated).lower()).inc()
+        self.event_to_decision_seconds.observe(seconds)
+
+    def set_lag(self, topic: str, partition: int, events: int) -> None:
+        """Note how far the committed offset is from the partition's end."""
+        self.committed_lag_events.labels(topic, str(partition)).set(events)
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Drop a partition that another worker has now: its last lag would stand for ever."""
+        try:
+            self.committed_lag_events.remove(topic, str(partition))
+        except KeyError:
+            return  # revoked before its lag was ever measured
