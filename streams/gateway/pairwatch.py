@@ -1,0 +1,30 @@
+"""pairwatch's own format: the request contract as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from models.request import Request
+from streams.codec import MESSAGE_BYTES_MAX, InvalidRequest, decode_request
+from streams.gateway.format import BadRecord, Reader
+from streams.settings import Gateway
+
+
+class RequestLines:
+    """Reads request events as they stand; the operator's rules have no part in it."""
+
+    line_bytes_max = MESSAGE_BYTES_MAX
+
+    def reader(self, _gateway: Gateway, arrived_s: float) -> Reader:
+        """Return what reads a line."""
+
+        def read(line: bytes, _position: str) -> Iterator[Request | BadRecord]:
+            try:
+                yield decode_request(line, arrived_s)
+            except InvalidRequest as error:
+                yield BadRecord(error, line)
+
+        return read
+
+
+FORMAT = RequestLines()
