@@ -127,15 +127,13 @@ class Detector:
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
-            pairs = _foreign_pairs(request)
             if novelty == "late":
-                # Distinct counts can't be fooled by a repeat; everything else could.
                 seen.late += 1
-                if pairs:
-                    profile.see_pairs(pairs)
-                continue
-            seen.judged += 1
-            self._judge(profile, request, offset, pairs, seen.decisions)
+            else:
+                seen.judged += 1
+            # A late request may be a repeat: it counts for its pairs only, of which a repeat
+            # brings none that are new.
+            self._judge(profile, request, offset, int(novelty == "new"), seen.decisions)
         return seen
 
     def _profile_of(self, request: Request) -> Profile:
@@ -153,10 +151,11 @@ class Detector:
         profile: Profile,
         request: Request,
         offset: int,
-        pairs: list[int],
+        counted: int,
         decisions: list[Decision],
     ) -> None:
         ts = request.ts
+        pairs = _foreign_pairs(request)
         if profile.begins_day(ts):
             profile.close_day(learn=profile.standing.expires_s < profile.starts_s[-1])
             self.population.begin_account_day(int(ts // DAY_S))
@@ -164,7 +163,7 @@ class Detector:
         if pairs:
             self.population.see_pairs(pairs)
             new_pairs = profile.see_pairs(pairs)
-        profile.count(ts, new_pairs)
+        profile.count(ts, counted, new_pairs)
         suspicious = False
         for i in range(len(SCALES_S)):
             if profile.requests[i] >= profile.next_requests[i]:
@@ -299,13 +298,16 @@ class Detector:
             population=self.population.to_bytes(),
         )
 
-    def trim(self, live_max: int) -> None:
-        """Let go of the longest idle profiles above a number; call once snapshots are durable."""
-        excess = len(self._profiles) - live_max
-        if excess > 0:
-            idle = (account_id for account_id in self._profiles if account_id not in self._changed)
-            for account_id in list(itertools.islice(idle, excess)):
-                del self._profiles[account_id]
+    def trim(self, live_max: int) -> list[str]:
+        """Let go of the longest idle profiles above a number, and return whose they were.
+
+        Call it once snapshots are durable: the profiles are loaded again when needed.
+        """
+        idle = (account_id for account_id in self._profiles if account_id not in self._changed)
+        gone = list(itertools.islice(idle, max(len(self._profiles) - live_max, 0)))
+        for account_id in gone:
+            del self._profiles[account_id]
+        return gone
 
 
 def _foreign_pairs(request: Request) -> list[int]:

@@ -124,20 +124,20 @@ class Profile:
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
-    def count(self, ts: float, new_pairs: float) -> None:
-        """Count one request in the window of each scale that it falls into."""
+    def count(self, ts: float, counted: int, new_pairs: float) -> None:
+        """Count requests (0 or 1) and new pairs in the window of each scale they fall into."""
         starts_s, requests, pairs = self.starts_s, self.requests, self.new_pairs
         for i, scale_s in enumerate(SCALES_S):
             start_s = starts_s[i]
             if ts >= start_s + scale_s:
                 starts_s[i] = ts - ts % scale_s
-                requests[i] = 1
+                requests[i] = counted
                 pairs[i] = new_pairs
                 self.next_requests[i] = self.next_new_pairs[i] = next_height(0)
             elif ts >= start_s - scale_s:
                 # A window early is an ordinary delay; anything earlier belongs to windows that
                 # are gone, and counting it here would make a crowd of a skewed clock.
-                requests[i] += 1
+                requests[i] += counted
                 pairs[i] += new_pairs
 
     def add_sample(self, request_id: str) -> None:

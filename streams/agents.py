@@ -1,0 +1,148 @@
+"""The agents: where an event enters and where it is handed to be judged."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from faust.types import TP
+
+from models.decision import Decision
+from models.request import Request
+from streams.app import App
+from streams.checkpoint import Pending
+from streams.codec import InvalidRequest, decode_request
+from streams.dead_letters import DeadLetter, KafkaSource
+from streams.outbox import Row, partition_of
+
+Handler = Callable[[App, TP, list[Any]], Awaitable[None]]
+
+
+def attach(app: App) -> None:
+    """Give the application its agents."""
+    topics = app.settings.topics
+    _agent(app, topics.accounts_source, judge)
+    if not topics.keyed_by_account:
+        _agent(app, topics.requests, forward)
+
+
+def _agent(app: App, topic: str, handle: Handler) -> None:
+    """Feed a topic's batches to a handler, one after the other."""
+
+    async def run(stream: Any) -> AsyncIterator[None]:
+        async for event in stream.events():
+            await _handle(app, event.message.tp, event.value, handle)
+            yield
+
+    source = app.topic(
+        topic,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    app.agent(source, name=handle.__name__)(run)
+
+
+async def _handle(app: App, tp: TP, records: list[Any], handle: Handler) -> None:
+    """Handle one batch; a bug stops the worker before anything is committed."""
+    try:
+        await handle(app, tp, records)
+    except Exception as error:
+        app.checkpointer.fail()
+        app.log.critical(
+            "%s failed on %s[%d] offsets %d–%d; nothing was committed for them. This is a bug in "
+            "pairwatch: the events are judged again once it is mended",
+            handle.__name__,
+            tp.topic,
+            tp.partition,
+            records[0].offset,
+            records[-1].offset,
+            exc_info=error,
+        )
+        await app.crash(error)
+
+
+async def forward(app: App, tp: TP, records: list[Any]) -> None:
+    """Pass requests on to the topic in which all of an account's meet in one partition."""
+    topic = app.settings.topics.requests_by_account
+    partitions = await app.outbox.partitions(topic)
+    rows: dict[int, list[Row]] = defaultdict(list)
+    pending: list[Pending] = []
+    for record in records:
+        request = await _decode(app, tp, record, pending)
+        if request is not None:
+            key = request.account_id.encode()
+            # The time of arrival goes along: latency and clock checks are measured against it.
+            rows[partition_of(key, partitions)].append(Row(key, record.value, record.timestamp))
+    for partition, some in rows.items():
+        pending += await app.outbox.send_rows(topic, partition, some)
+    await app.checkpointer.forwarded(tp, records[-1].offset + 1, pending)
+
+
+async def judge(app: App, tp: TP, records: list[Any]) -> None:
+    """Judge requests, and send what is decided."""
+    requests: list[Request] = []
+    offsets: list[int] = []
+    pending: list[Pending] = []
+    async with app.checkpointer.working(tp):
+        shard = app.shard(tp)
+        fresh = [record for record in records if record.offset >= shard.offset]
+        for record in fresh:
+            request = await _decode(app, tp, record, pending)
+            if request is not None:
+                requests.append(request)
+                offsets.append(record.offset)
+        seen = shard.detector.observe(requests, offsets)
+        shard.offset = max(shard.offset, records[-1].offset + 1)
+        for decision in seen.decisions:
+            at = bisect_left(fresh, decision.evidence.source.offset, key=attrgetter("offset"))
+            pending += await _publish(app, decision, fresh[at].timestamp / 1_000)
+        await app.checkpointer.sent(tp, pending)
+    counts = {"judged": seen.judged, "duplicate": seen.duplicate, "late": seen.late}
+    counts["skipped"] = len(records) - len(fresh)
+    for outcome, count in counts.items():
+        app.metrics.events.labels(outcome).inc(count)
+
+
+async def _decode(app: App, tp: TP, record: Any, pending: list[Pending]) -> Request | None:
+    """Decode one record; what does not fit goes to the dead letters."""
+    try:
+        return decode_request(record.value or b"", record.timestamp / 1_000)
+    except InvalidRequest as error:
+        letter = DeadLetter(
+            reason=error.reason,
+            detail=error.detail,
+            source=KafkaSource(tp.topic, tp.partition, record.offset),
+            at_s=record.timestamp / 1_000,
+            original=record.value or b"",
+        )
+    app.metrics.events.labels("dead-letter").inc()
+    app.metrics.dead_letters.labels(letter.reason).inc()
+    app.readiness.dead_letters(1, time.monotonic())
+    topic = app.settings.topics.dead_letters
+    pending.append(await app.outbox.send(topic, letter.key, letter.encode()))
+    return None
+
+
+async def _publish(app: App, decision: Decision, arrived_s: float) -> list[Pending]:
+    """Send a decision to the log and to the state topic."""
+    topics, key, value = app.settings.topics, decision.key.encode(), msgspec.json.encode(decision)
+    log = await app.outbox.send(topics.decisions, key, value)
+    state = await app.outbox.send(topics.decisions_state, key, value)
+
+    def acknowledged(_: Pending) -> None:
+        app.metrics.count_decision(
+            decision.action,
+            decision.scenario,
+            simulated=decision.simulated,
+            seconds=time.time() - arrived_s,
+        )
+
+    log.add_done_callback(acknowledged)
+    return [log, state]

@@ -1,0 +1,145 @@
+"""What is done becomes durable, in the one order that loses nothing and doubles nothing.
+
+Decisions acknowledged, then state written to the changelog and the table, then offsets committed.
+A crash between any two steps repeats only what those who read can drop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from faust.types import TP
+
+from streams.metrics import Metrics
+from streams.outbox import Outbox
+from streams.shard import Checkpoint, Shard
+from streams.table import StateTable
+
+Pending = asyncio.Future[Any]
+
+#: Sent and not yet acknowledged, for one partition: beyond this its agent waits.
+PENDING_MAX = 10_000
+
+
+class Checkpoints:
+    """The offset books of all partitions, and the checkpoints that settle them.
+
+    Parameters
+    ----------
+    table
+        Where state is kept.
+    outbox
+        Sends its changelog.
+    accounts_in_memory_max
+        Live profiles of all partitions together; idle ones above it wait on disk.
+    """
+
+    def __init__(
+        self, table: StateTable, outbox: Outbox, metrics: Metrics, accounts_in_memory_max: int
+    ) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._metrics = metrics
+        self._accounts_in_memory_max = accounts_in_memory_max
+        self._shards: dict[TP, Shard] = {}
+        #: For each forwarded partition the batches delivered, in order: the offset after each,
+        #: and what must be acknowledged before it may be committed.
+        self._forwarded: dict[TP, deque[tuple[int, list[Pending]]]] = defaultdict(deque)
+        self._pending: dict[TP, list[Pending]] = defaultdict(list)
+        #: A batch is judged and its decisions are noted as sent, or neither, when the cut is made.
+        self._locks: dict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._failed = False
+
+    def working(self, tp: TP) -> asyncio.Lock:
+        """Return the lock to hold while a batch changes a partition's state."""
+        return self._locks[tp]
+
+    def fail(self) -> None:
+        """Commit nothing any more: a bug has left the state of the live objects in doubt."""
+        self._failed = True
+
+    def add_shard(self, tp: TP, shard: Shard) -> None:
+        """Take the state of a partition into the checkpoints."""
+        self._shards[tp] = shard
+
+    def shard(self, tp: TP) -> Shard | None:
+        """Return the state of a partition, `None` before its first batch."""
+        return self._shards.get(tp)
+
+    @property
+    def live_accounts(self) -> int:
+        """Profiles in memory, over all partitions."""
+        return sum(shard.detector.live_accounts for shard in self._shards.values())
+
+    def drop(self, tps: Iterable[TP]) -> None:
+        """Forget partitions that were revoked; what is not durable the next owner does again."""
+        for tp in tps:
+            self._shards.pop(tp, None)
+            self._pending.pop(tp, None)
+            self._forwarded.pop(tp, None)
+
+    async def sent(self, tp: TP, pending: list[Pending]) -> None:
+        """Note what was sent because of a judged partition."""
+        book = self._pending[tp]
+        book.extend(pending)
+        if len(book) > PENDING_MAX:
+            await asyncio.gather(*book)
+
+    async def forwarded(self, tp: TP, next_offset: int, pending: list[Pending]) -> None:
+        """Note that a batch was passed on, and up to where."""
+        book = self._forwarded[tp]
+        book.append((next_offset, pending))
+        if sum(len(waiting) for _, waiting in book) > PENDING_MAX:
+            await asyncio.gather(*(future for _, waiting in book for future in waiting))
+
+    async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Make what was done with these partitions durable; return the offsets to commit."""
+        if self._failed:
+            return {}
+        started_s = time.perf_counter()
+        offsets = await self._settle_forwarded(tps)
+        due: dict[TP, tuple[Checkpoint, list[Pending]]] = {}
+        for tp in tps & self._shards.keys():
+            async with self._locks[tp]:
+                checkpoint = self._shards[tp].begin_checkpoint()
+                if checkpoint is not None:
+                    due[tp] = checkpoint, self._pending.pop(tp, [])
+        if due:
+            await asyncio.gather(*(future for _, pending in due.values() for future in pending))
+            await asyncio.gather(
+                *(self._write(tp, checkpoint) for tp, (checkpoint, _) in due.items())
+            )
+            offsets |= {tp: checkpoint.offset for tp, (checkpoint, _) in due.items()}
+        if offsets:
+            self._metrics.checkpoint_seconds.observe(time.perf_counter() - started_s)
+            self._metrics.accounts_in_memory.set(self.live_accounts)
+        return offsets
+
+    async def _settle_forwarded(self, tps: set[TP]) -> dict[TP, int]:
+        """Await what was forwarded before now; what comes meanwhile is for the next time."""
+        offsets: dict[TP, int] = {}
+        for tp in tps & self._forwarded.keys():
+            book = self._forwarded[tp]
+            for _ in range(len(book)):
+                next_offset, pending = book[0]
+                await asyncio.gather(*pending)
+                book.popleft()
+                offsets[tp] = next_offset
+        return offsets
+
+    async def _write(self, tp: TP, checkpoint: Checkpoint) -> None:
+        """Write one partition's rows, then the marker that makes them count."""
+        topic, partition = self._table.changelog_topic_name, tp.partition
+        await asyncio.gather(*await self._outbox.send_rows(topic, partition, checkpoint.rows))
+        acknowledged = await self._outbox.send_rows(topic, partition, [checkpoint.marker])
+        metadata = [await future for future in acknowledged]
+        # The table comes last: it must never be ahead of the changelog that others recover from.
+        rows = [*checkpoint.rows, checkpoint.marker]
+        self._table.write(partition, rows, changelog_offset=metadata[-1].offset)
+        self._metrics.rows_written.inc(len(rows))
+        if (shard := self._shards.get(tp)) is not None:
+            shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // len(self._shards))

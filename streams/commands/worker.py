@@ -1,0 +1,22 @@
+"""`pairwatch worker`."""
+
+from __future__ import annotations
+
+import click
+
+from streams import settings as settings_reader
+
+
+@click.command()
+@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+def command(config: str | None) -> None:
+    """Run the detector against Kafka until it is stopped.
+
+    Reads the requests, judges them and sends decisions. SIGTERM or Ctrl-C ends it with a
+    checkpoint; killed any other way it loses nothing either. Run `pairwatch topics` first.
+    """
+    settings = settings_reader.load(config)
+    from streams.app import create_app
+    from streams.worker import run
+
+    run(create_app(settings))

@@ -1,0 +1,68 @@
+"""What leaves the worker: messages that must be acknowledged before anything is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aiokafka.partitioner import murmur2
+from faust import App
+
+
+class Row(NamedTuple):
+    """One message of many: its key and value, and when it was made (Unix milliseconds)."""
+
+    key: bytes
+    value: bytes | None
+    timestamp_ms: int | None = None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key, as Kafka's own producers choose it.
+
+    The replay splits a log with the same function, so that it judges accounts among the same
+    peers as the workers do.
+    """
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class Outbox:
+    """Sends through the Faust application's producer."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._partitions: dict[str, int] = {}
+
+    @property
+    def _producer(self) -> Any:
+        return self._app.producer._ensure_producer()
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        if topic not in self._partitions:
+            self._partitions[topic] = len(await self._producer.partitions_for(topic))
+        return self._partitions[topic]
+
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> asyncio.Future[Any]:
+        """Hand one message to the producer; the future is its acknowledgement."""
+        sent: asyncio.Future[Any] = await self._producer.send(topic, key=key, value=value)
+        return sent
+
+    async def send_rows(
+        self, topic: str, partition: int, rows: Iterable[Row]
+    ) -> list[asyncio.Future[Any]]:
+        """Hand many messages for one partition to the producer, packed into whole batches.
+
+        Each message on its own costs the producer 20–50 µs, packed it costs one or two.
+        """
+        producer, sent = self._producer, []
+        batch = producer.create_batch()
+        for row in rows:
+            if batch.append(timestamp=row.timestamp_ms, key=row.key, value=row.value) is None:
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                batch.append(timestamp=row.timestamp_ms, key=row.key, value=row.value)
+        if batch.record_count():
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+        return sent
