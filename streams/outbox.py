@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aiokafka.partitioner import murmur2
@@ -18,6 +19,9 @@ class Row(NamedTuple):
     timestamp_ms: int | None = None
 
 
+# aiokafka's murmur2 is pure Python and costs as much as judging an event; the accounts that are
+# active at one time fit in here.
+@lru_cache(maxsize=2**18)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key, as Kafka's own producers choose it.
 

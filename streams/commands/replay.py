@@ -1,0 +1,133 @@
+"""`pairwatch replay`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+import click
+import msgspec
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from models.decision import Decision
+from streams import settings as settings_reader
+from streams.dead_letters import DeadLetter, FileSource
+from streams.errors import OperatorError
+from streams.gateway import FORMATS
+from streams.gateway.files import Progress as Reading
+from streams.gateway.read import BadLine, read_requests
+from streams.replay import Replay, Summary
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "format_name",
+    default="pairwatch",
+    show_default=True,
+    metavar="NAME",
+    help=f"The log's format: {', '.join(sorted(FORMATS))}.",
+)
+@click.option("--decisions", metavar="OUT", help="Write the decisions there, as JSON lines.")
+@click.option("--dead-letters", metavar="OUT", help="Write the bad lines there, as JSON lines.")
+@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    files: tuple[str, ...],
+    format_name: str,
+    decisions: str | None,
+    dead_letters: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    """Run the detector over log files: what it would have decided, and why.
+
+    FILE may be compressed (.gz, .zst); `-` is standard input. Time is the log's own. Bad lines
+    are counted and set aside, the status is 0 all the same; 2 means that the input can't be read.
+    """
+    settings = settings_reader.load(config)
+    with ExitStack() as stack:
+        out = _writer(stack, decisions)
+        bad = _writer(stack, dead_letters)
+        arrived_s = time.time()
+
+        def on_decision(decision: Decision) -> None:
+            if out is not None:
+                out.write(msgspec.json.encode(decision) + b"\n")
+
+        def on_bad_line(line: BadLine) -> None:
+            if bad is not None:
+                source = FileSource(line.path, line.line)
+                letter = DeadLetter(line.reason, line.detail, source, arrived_s, line.original)
+                bad.write(letter.encode() + b"\n")
+
+        replay = Replay(settings, version("pairwatch"), on_decision, on_bad_line)
+        reading = Reading.of(files)
+        started_s = time.perf_counter()
+        log = read_requests(files, format_name, settings, arrived_s, reading)
+        bar = stack.enter_context(_progress_bar())
+        task = bar.add_task("replay", total=reading.bytes_total or None)
+
+        def followed() -> None:
+            bar.update(task, completed=reading.bytes_read)
+
+        replay.run(log, followed)
+        replay.summary.seconds = time.perf_counter() - started_s
+    if as_json:
+        click.echo(orjson.dumps(replay.summary.as_dict()))
+    else:
+        _print(replay.summary, simulated=settings.policy.mode == "shadow")
+
+
+def _writer(stack: ExitStack, path: str | None) -> IO[bytes] | None:
+    if path is None:
+        return None
+    if path == "-":
+        return click.get_binary_stream("stdout")
+    try:
+        return stack.enter_context(Path(path).open("wb"))
+    except OSError as error:
+        raise OperatorError(f"{path}: {error.strerror}") from None
+
+
+def _progress_bar() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _print(summary: Summary, *, simulated: bool) -> None:
+    table = Table(show_header=False, box=None)
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+
+    def row(count: int, what: str) -> None:
+        table.add_row(f"{count:,}", what)
+
+    row(summary.lines, "lines")
+    row(summary.events, f"requests of {summary.accounts:,} accounts")
+    for count, what in ((summary.duplicate, "of them repeats"), (summary.late, "of them too late")):
+        if count:
+            row(count, what)
+    row(sum(summary.bad_lines.values()), "bad lines")
+    for reason, count in sorted(summary.bad_lines.items()):
+        row(count, f"  {reason}")
+    row(sum(summary.decisions.values()), "decisions" + (" (simulated)" if simulated else ""))
+    for what, count in sorted(summary.decisions.items()):
+        row(count, f"  {what}")
+    rate = summary.lines / summary.seconds if summary.seconds else 0
+    table.add_row(f"{rate:,.0f}", f"lines/s, {summary.seconds:.1f} s in all")
+    Console().print(table)
