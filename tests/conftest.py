@@ -8,33 +8,16 @@ run already in Apache Kafka's place.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from streams.embedded import embedded_broker, free_port
-from streams.settings import Kafka, Metrics, Settings, State, Topics
+from streams.embedded import embedded_broker
+from streams.settings import Settings
+from tests.brokers.choice import Broker, EmbeddedBroker, settings_for
 from tests.brokers.external import ExternalBroker
 from tests.brokers.kafka import KafkaCluster
-
-
-class Broker(Protocol):
-    """What a test may ask of the broker it was given."""
-
-    kind: str
-    bootstrap: str
-
-
-class EmbeddedBroker:
-    """The broker that `pairwatch demo` brings along."""
-
-    kind = "embedded"
-
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
 
 
 def _on_kafka() -> bool:
@@ -103,30 +86,6 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     # By name: asking for Apache Kafka as a parameter would start it in every run.
     chosen: Broker = request.getfixturevalue("kafka" if _on_kafka() else "_embedded")
     return chosen
-
-
-def settings_for(broker: Broker, tmp_path: Path) -> Settings:
-    """Return settings for `broker` with names, state and a metrics port of their own."""
-    name = f"t{uuid.uuid4().hex[:12]}"
-    return Settings(
-        kafka=Kafka(
-            brokers=broker.bootstrap,
-            group=name,
-            session_timeout_s=6.0,
-            # The embedded broker waits this long whenever a group forms.
-            rebalance_timeout_s=2.0 if broker.kind == "embedded" else 10.0,
-        ),
-        topics=Topics(
-            requests=f"{name}.requests",
-            requests_by_account=f"{name}.requests.by-account",
-            decisions=f"{name}.decisions",
-            dead_letters=f"{name}.dead-letters",
-            control=f"{name}.control",
-            partitions=2,
-        ),
-        state=State(directory=str(tmp_path / "state")),
-        metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
-    )
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""`pairwatch topics`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from streams import settings as settings_reader
+from streams.topics import TopicReport, check, create
+
+
+@click.command()
+@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@click.option("--check", "only_check", is_flag=True, help="Create nothing, only report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(config: str | None, only_check: bool, as_json: bool) -> None:
+    """Create the topics that are missing, and check those that exist.
+
+    An existing topic is never altered. Exits with status 1 if one differs from what it should
+    be or, with --check, is missing.
+    """
+    settings = settings_reader.load(config)
+    reports = asyncio.run(check(settings) if only_check else create(settings))
+    is_right = all(report.status in ("ok", "created") for report in reports)
+    if as_json:
+        told = {"ok": is_right, "topics": reports}
+        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2))
+    else:
+        _print(reports)
+    sys.exit(0 if is_right else 1)
+
+
+def _print(reports: Sequence[TopicReport]) -> None:
+    width = max(len(report.name) for report in reports)
+    for report in reports:
+        shape = f"partitions: {report.partitions}, replicas: {report.replication}"
+        click.echo(f"{report.status:<8} {report.name:<{width}}  {shape}")
+        for difference in report.differences:
+            click.echo(f"         {difference}")
+    unknown = sorted({name for report in reports for name in report.not_checked})
+    if unknown:
+        click.echo(f"not checked, as the broker does not tell: {', '.join(unknown)}")
