@@ -17,6 +17,9 @@ ORIGINAL_BYTES_MAX = 64 * 1024
 DETAIL_CHARS_MAX = 500
 #: The longest path that Linux takes.
 FILE_CHARS_MAX = 4_096
+#: The end of the year 9999, the last that RFC 3339 can write. A message's timestamp is its
+#: producer's word, and no value of it may keep us from setting the message aside.
+_AT_MAX_S = 253_402_300_799.0
 
 
 class KafkaSource(msgspec.Struct, frozen=True):
@@ -46,7 +49,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     source
         Where the original stands.
     at_s
-        When it was set aside, Unix seconds.
+        When the original arrived, Unix seconds: the Kafka message's own timestamp, so that a
+        repeat after a crash is the same to the byte; in a replay the moment it was read.
     original
         The bytes as they came, whole; empty for a Kafka message without a value.
     """
@@ -81,7 +85,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
                 "reason": self.reason,
                 "detail": _clean(self.detail, DETAIL_CHARS_MAX),
                 "source": place,
-                "at": rfc3339(self.at_s),
+                "at": rfc3339(min(max(self.at_s, 0.0), _AT_MAX_S)),
                 "size_bytes": len(self.original),
                 "truncated": len(self.original) > ORIGINAL_BYTES_MAX,
                 "original_base64": base64.b64encode(self.original[:ORIGINAL_BYTES_MAX]).decode(),

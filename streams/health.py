@@ -105,8 +105,8 @@ class Readiness:
         self._progress_at_s = {}
 
     def recovered(self, now_s: float) -> None:
-        """Note that the state of all assigned partitions is complete."""
-        self._progress_at_s = dict.fromkeys(self._recovering, now_s)
+        """Note that the state of all assigned partitions is complete; again changes nothing."""
+        self._progress_at_s |= dict.fromkeys(self._recovering, now_s)
         self._recovering = set()
 
     def committed(self, partition: Partition, now_s: float) -> None:

@@ -98,6 +98,19 @@ def test_the_same_message_set_aside_twice_has_the_same_key() -> None:
     assert first.key == again.key == b"gateway.requests:3:90211"
 
 
+@pytest.mark.parametrize(
+    ("at_s", "at"),
+    [
+        (-0.001, "1970-01-01T00:00:00.000Z"),
+        (-(2**63) / 1_000, "1970-01-01T00:00:00.000Z"),
+        (2**63 / 1_000, "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_no_timestamp_that_a_producer_can_set_stops_the_dead_letter(at_s: float, at: str) -> None:
+    letter = DeadLetter("too-far-ahead", "", IN_KAFKA, at_s, b"{}").encode()
+    assert assert_valid_dead_letter(letter)["at"] == at
+
+
 def test_a_dead_letter_is_one_line_whatever_is_in_it() -> None:
     raw = DeadLetter("bad-line", "a\nb\u2028c", FileSource("x\ny", 1), NOW_S, b"a\nb\r\n").encode()
     assert raw.splitlines() == [raw]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ def test_a_worker_is_not_ready_before_its_state_is_recovered() -> None:
     )
     readiness.recovered(5.0)
     assert readiness.reasons(5.0) == ()
+
+
+def test_recovery_that_is_reported_again_is_no_progress() -> None:
+    readiness = ready_worker()
+    readiness.recovered(59.0)
+    assert readiness.reasons(59.0) == ()
+    assert readiness.reasons(61.0)
 
 
 def test_a_worker_in_reserve_without_partitions_is_ready() -> None:
@@ -255,7 +263,22 @@ async def test_nothing_else_is_served_and_nothing_can_be_written() -> None:
             assert answer.status == 405
 
 
-@pytest.mark.parametrize("setting", ["127.0.0.1", "[::1]"])
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "127.0.0.1",
+        pytest.param("[::1]", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")),
+    ],
+)
 async def test_the_address_of_the_setting_is_listened_on(setting: str) -> None:
     runner = await start(f"{setting}:0", Metrics(CollectorRegistry()), ready_worker())
     try:
