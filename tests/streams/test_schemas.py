@@ -27,7 +27,8 @@ from models.decision import (
 from models.request import COUNT_MAX, Request
 from streams.codec import TS_AHEAD_MAX_S, TS_MIN_S, InvalidRequest, decode_request
 from streams.schemas import NAMES, asyncapi, load
-from streams.settings import Topics
+from streams.settings import Settings, Topics
+from streams.topic_plan import plan
 from tests.contract import assert_valid_control, assert_valid_decision, errors
 
 NOW_S = 1_709_409_600.0
@@ -318,9 +319,11 @@ def test_every_reference_of_the_topics_document_resolves() -> None:
     assert files <= set(found)
 
 
-def test_the_topics_document_has_the_topics_of_the_settings() -> None:
+def test_the_topics_document_says_what_the_topics_command_creates() -> None:
     topics = Topics()
-    assert {channel["address"] for channel in ASYNCAPI["channels"].values()} == {
+    planned = {t.name: t for t in plan(Settings(), replication=3, source_partitions=12)}
+    channels = {channel["address"]: channel for channel in ASYNCAPI["channels"].values()}
+    assert channels.keys() == {
         topics.requests,
         topics.requests_by_account,
         topics.decisions,
@@ -328,15 +331,16 @@ def test_the_topics_document_has_the_topics_of_the_settings() -> None:
         topics.dead_letters,
         topics.control,
     }
-    for channel in ASYNCAPI["channels"].values():
-        partitions = channel["bindings"]["kafka"].get("partitions")
-        assert partitions in (None, 1, topics.partitions)
+    for name in channels.keys() - {topics.requests}:  # that one is its owner's
+        binding, topic = channels[name]["bindings"]["kafka"], planned[name]
+        told = binding["topicConfiguration"]
+        assert binding["partitions"] == topic.partitions, name
+        assert told["cleanup.policy"] == [topic.configs["cleanup.policy"]], name
+        assert str(told.get("retention.ms")) == str(topic.configs.get("retention.ms")), name
 
 
-def test_every_topic_says_its_retention_its_writers_and_its_readers() -> None:
+def test_every_topic_says_who_writes_and_who_reads() -> None:
     for channel in ASYNCAPI["channels"].values():
-        policy = channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"]
-        assert policy == (["compact"] if channel["address"].endswith(".state") else ["delete"])
         assert channel["x-written-by"]
         assert channel["x-read-by"]
 
