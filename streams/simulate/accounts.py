@@ -20,6 +20,8 @@ from streams.simulate.people import KINDS, Kind
 DORMANT = 6_000
 _DORMANT_KEYS_FROM = 1 << 25
 FINGERPRINTS = 48
+#: The first at home, the second mobile, the third in somebody else's hands.
+DEVICES = 3
 NETWORKS = 60
 #: Networks from here on are data centres.
 DATACENTRES_FROM = 50
@@ -30,6 +32,8 @@ _ZONES_H = np.array([-8, -7, -6, -5, -3, 0, 1, 2, 3, 5.5, 8, 9])
 _ZONE_WEIGHTS = np.cumsum([9, 3, 6, 13, 6, 9, 18, 10, 5, 7, 8, 6])
 _PAGE_SIZES = np.array([20, 24, 30, 40, 48, 60])
 _NAT_ADDRESSES = 4
+#: A shared value looks like anybody's own.
+_LINK_TEXTS = {"org": "org-{}.example", "payment": "fp_{}", "device": "d_{}"}
 _BROWSERS = ("Chrome/122.0.0.0 Safari/537.36", "Firefox/123.0", "Version/17.3 Safari/605.1.15")
 _SYSTEMS = (
     "Windows NT 10.0; Win64; x64",
@@ -79,7 +83,8 @@ class Accounts:
         #: Key that an account's address and network hang on: its own or its circle's.
         self.place = key.copy()
         self.links: list[dict[str, str]] = [
-            {"payment": f"fp_{number:07x}"} for number in (_scramble(key ^ 0x5A5A) >> 4).tolist()
+            {"payment": _LINK_TEXTS["payment"].format(f"{number:08x}")}
+            for number in _scramble(key ^ 0x5A5A).tolist()
         ]
         self.zone_s = _ZONES_H[draws.pick(_ZONE_WEIGHTS.astype(np.float64), "zone", key)] * 3600.0
         self.page_size = _PAGE_SIZES[draws.bits("page-size", key) % np.uint64(len(_PAGE_SIZES))]
@@ -107,11 +112,12 @@ class Accounts:
         draws, key = self._draws, self.key
         isp_weights = np.cumsum((np.arange(DATACENTRES_FROM) + 2.0) ** -0.9)
         self.network = np.stack(
-            [draws.pick(isp_weights, "network", device, key) for device in range(2)], axis=1
+            [draws.pick(isp_weights, "network", device, key) for device in range(DEVICES)], axis=1
         )
         browser_weights = np.cumsum((np.arange(PROGRAMS_FROM) + 2.0) ** -1.0)
         self.fingerprint = np.stack(
-            [draws.pick(browser_weights, "browser", device, key) for device in range(2)], axis=1
+            [draws.pick(browser_weights, "browser", device, key) for device in range(DEVICES)],
+            axis=1,
         )
 
     def _hand_out_kinds(self, count: int, shares: dict[str, float]) -> None:
@@ -177,8 +183,22 @@ class Accounts:
 
     def link_value(self, link: str, number: int) -> str:
         """Make the value of a link that a circle shares."""
-        text = f"{int(self._draws.bits('link/' + link, number)[0]) >> 36:07x}"
-        return f"org-{text}.example" if link == "org" else f"{link[:2]}_{text}"
+        text = f"{int(self._draws.bits('link/' + link, number)[0]) >> 32:08x}"
+        return _LINK_TEXTS[link].format(text)
+
+    def links_of_devices(self) -> list[list[dict[str, str]]]:
+        """Return the links of each account on each of its devices; a shared device wins."""
+        names = [
+            [
+                _LINK_TEXTS["device"].format(f"{number:08x}")
+                for number in (bits >> np.uint64(32)).tolist()
+            ]
+            for bits in (self._draws.bits("device-id", n, self.key) for n in range(DEVICES))
+        ]
+        return [
+            [{"device": names[n][slot], **links} for n in range(DEVICES)]
+            for slot, links in enumerate(self.links)
+        ]
 
     def addresses(self, slots: Ints, device: Ints, day: int, session: Ints) -> Ints:
         """Give each session its address, as a number.

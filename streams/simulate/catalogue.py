@@ -18,7 +18,7 @@ ZIPF_FLATTENING = 8.0
 FRESHNESS = 25.0
 FRESHNESS_DAYS = 1.5
 #: How much the order of a feed changes from day to day (spread of a pair's log-score).
-FEED_NOISE = 0.6
+FEED_NOISE = 0.3
 #: Pairs made through the interface and not (yet) published are numbered from here.
 PRIVATE_FROM = 1 << 47
 

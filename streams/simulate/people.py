@@ -135,8 +135,8 @@ KINDS: dict[str, Kind] = {
         share=2.5,
         active=(0.6, 0.98),
         sessions=(2.2, 0.5),
-        requests=(55.0, 0.7),
-        spread=0.6,
+        requests=(48.0, 0.6),
+        spread=0.55,
         gap_s=(7.0, 1.1),
         actions={"list": 0.22, "view": 0.6, "search": 0.07, "download": 0.07, "other": 0.04},
         owned=(15.0, 1.5),
@@ -168,6 +168,7 @@ KINDS: dict[str, Kind] = {
         rhythm="flat",
         network="datacentre",
         mobile=0.0,
+        together=Together(sizes=(1, 3), links=("org", "payment")),
     ),
     "poller": Kind(
         share=0.4,
@@ -209,7 +210,7 @@ KINDS: dict[str, Kind] = {
         share=3,
         actions=_BROWSING,
         network="shared",
-        together=Together(sizes=(2, 4), links=("payment",)),
+        together=Together(sizes=(2, 4), links=("payment", "device")),
     ),
     "campus": Kind(
         share=4,

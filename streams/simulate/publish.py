@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from itertools import islice
-from ssl import create_default_context
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -13,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from models.request import Request
 from streams.errors import OperatorError
+from streams.kafka import client_arguments, running
 from streams.settings import Settings
 
 #: Messages on their way at a time, and the longest wait for their acknowledgement.
@@ -37,25 +37,20 @@ async def publish(events: Iterable[Request], settings: Settings, rate: float | N
     OperatorError
         The broker can't be reached or does not take the events.
     """
-    secure = settings.kafka.security in ("SSL", "SASL_SSL")
+    topic = settings.topics.requests
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.brokers,
-        security_protocol=settings.kafka.security,
-        ssl_context=create_default_context() if secure else None,
+        **client_arguments(settings.kafka),
         linger_ms=5,
         max_batch_size=262_144,
         request_timeout_ms=round(_ACKNOWLEDGE_TIMEOUT_S * 1000),
     )
-    try:
-        await producer.start()
+    async with running(producer, settings.kafka):
         try:
-            return await _send_all(producer, settings.topics.requests, events, rate)
-        finally:
-            await producer.stop()
-    except (KafkaError, TimeoutError) as error:
-        raise OperatorError(
-            f"{settings.kafka.brokers}: {settings.topics.requests} takes no events: {error!r}"
-        ) from None
+            return await _send_all(producer, topic, events, rate)
+        except (KafkaError, TimeoutError) as error:
+            raise OperatorError(
+                f"{topic} at {settings.kafka.brokers} takes no events: {error!r}"
+            ) from None
 
 
 async def _send_all(

@@ -15,7 +15,7 @@ import zstandard
 
 from models.request import Request
 from streams.errors import OperatorError
-from streams.simulate.world import Label
+from streams.simulate.labels import Label
 
 #: Lines joined into one write.
 _BATCH = 1_000

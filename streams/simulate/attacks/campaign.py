@@ -61,7 +61,7 @@ def wake(
     group = _tie(attack, everybody, accounts)
     if attack.address == "same":
         accounts.network[members] = COMMON_NETWORK
-    if attack.same_fingerprint:
+    if attack.same_client:
         accounts.fingerprint[members] = COMMON_FINGERPRINT
         group = f"asn+ja4:{name}"
     day = int((span[0] - start_s) // DAY_S)

@@ -76,8 +76,8 @@ class Attack:
     address
         `own`: that of the honest life; `new`: another network from the start of the attack on;
         `each`: a new one for every request; `same`: all members in one network.
-    new_fingerprint, same_fingerprint
-        Another client than before; or one common client for all members.
+    new_client, same_client
+        Another client and device than before; or one common fingerprint for all members.
     links
         Link types whose value all members share.
     mixed_links
@@ -101,8 +101,8 @@ class Attack:
     sequential: bool = False
     shards: bool = True
     address: str = "own"
-    new_fingerprint: bool = False
-    same_fingerprint: bool = False
+    new_client: bool = False
+    same_client: bool = False
     links: tuple[str, ...] = ()
     mixed_links: tuple[tuple[str, int], ...] = ()
     stagger: float = 0.0
@@ -221,6 +221,7 @@ def _member_rows(
     count = len(loot.action)
     slot = np.full(count, scene.slot, dtype=np.int64)
     zeros = np.zeros(count, dtype=np.int64)
+    device = zeros + (2 if attack.new_client else 0)
     if attack.address == "each":
         address = random_addresses(scene.rng.random(count))
     else:
@@ -233,8 +234,8 @@ def _member_rows(
         loot.action,
         owner=loot.owner,
         address=address,
-        fingerprint=accounts.fingerprint[scene.slot, 1 if attack.new_fingerprint else 0] + zeros,
-        device=zeros,
+        fingerprint=accounts.fingerprint[slot, device],
+        device=device,
         counts=loot.counts,
         pairs=loot.pairs,
         attack=True,

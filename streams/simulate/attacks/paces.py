@@ -18,6 +18,8 @@ Pace = Callable[[np.random.Generator, float, float, float, float], Floats]
 
 #: No member makes more requests than this: ten whole catalogues, 50 MB of columns.
 REQUESTS_MAX = 1_000_000
+#: What grows by the day must end somewhere: one request a second.
+DAILY_MAX = 86_400
 #: What a pulsing copier stays under in any 60 seconds.
 PULSE_LIMIT = 60
 _PULSE_BURST = 52
@@ -49,14 +51,14 @@ def human(low: int, high: int, growth_per_day: float = 0.0) -> Pace:
     ) -> Floats:
         hours = np.cumsum(HOURS["home"], dtype=np.float64)
         times = []
-        for day in range(int(np.ceil((end_s - start_s) / DAY_S))):
-            share = min((end_s - start_s) / DAY_S - day, 1.0)
-            scale = intensity * (1.0 + growth_per_day) ** day * share
-            count = round(int(rng.integers(low, high + 1)) * scale)
+        midnights = np.arange(start_s // DAY_S, np.ceil(end_s / DAY_S)) * DAY_S
+        for day, midnight in enumerate(midnights):
+            scale = intensity * (1.0 + growth_per_day) ** day
+            count = min(round(int(rng.integers(low, high + 1)) * scale), DAILY_MAX)
             sittings = int(rng.integers(2, 5))
             points = rng.uniform(0.0, hours[-1], sittings)
             local_h = np.interp(points, np.concatenate([[0.0], hours]), np.arange(25.0))
-            begins = start_s + day * DAY_S + (local_h * 3600.0 - zone_s) % (DAY_S * share)
+            begins = midnight + (local_h * 3600.0 - zone_s) % DAY_S
             parts = rng.multinomial(count, np.full(sittings, 1 / sittings))
             for begin, part in zip(begins, parts, strict=True):
                 times.append(begin + np.cumsum(rng.lognormal(np.log(11.0), 1.1, part)))

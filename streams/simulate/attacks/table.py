@@ -60,7 +60,7 @@ ALONE: dict[str, Attack] = {
         begins=0.6,
         lasts_s=8 * HOUR_S,
         address="new",
-        new_fingerprint=True,
+        new_client=True,
     ),
     "revisiting": Attack(
         summary="looks at most pairs again to seem less novel",
@@ -141,7 +141,7 @@ TOGETHER: dict[str, Attack] = {
         begins=0.15,
         background=None,
         address="same",
-        same_fingerprint=True,
+        same_client=True,
     ),
     "joining": Attack(
         summary="twelve members of one company join one by one",

@@ -34,6 +34,8 @@ FAVOURITES = 40
 #: Of four tastes, the last is the feed of everything.
 TASTES = np.cumsum([0.4, 0.2, 0.1, 0.3])
 IMAGES_MAX = 4
+#: A personal feed skips the same pairs for so long: who comes back sees much of it again.
+FEED_DAYS = 3
 #: Chance that what a maker looks at is what was just made, not an older pair.
 JUST_MADE = 0.6
 
@@ -167,7 +169,7 @@ def _walks(
     page_of_query = np.log(draws.uniform("next-page", bits)) / np.log(NEXT_PAGE)
     low, high = np.log(QUERY_FINDS)
     finds = np.exp(draws.between(low, high, "finds", topic + 1, query))
-    feed_key = draws.bits("feed-of", day, key)
+    feed_key = draws.bits("feed-of", day // FEED_DAYS, key)
     query_key = draws.bits("query-of", topic + 1, query)
     keeps = accounts.keeps[slot]
     if kind.first_page_only:
