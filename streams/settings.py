@@ -15,6 +15,7 @@ import msgspec
 
 from models.config import DetectionConfig, Mode, ScenarioMode
 from models.request import Action
+from models.scenarios import SCENARIOS
 from streams.settings_reader import Secret, read
 
 ENV_PREFIX = "PAIRWATCH_"
@@ -218,6 +219,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     gateway: Gateway = Gateway()
     scenarios: dict[str, Scenario] = {}
+
+    def __post_init__(self) -> None:
+        known = [scenario.name for scenario in SCENARIOS]
+        for name in self.scenarios:
+            if name not in known:
+                raise ValueError(
+                    f"there is no scenario {name} for [scenarios.{name}]; "
+                    f"there are: {', '.join(known)}"
+                )
 
     def detection(self) -> DetectionConfig:
         """Return what the models need to know."""

@@ -1,4 +1,4 @@
-"""Creates the topics that pairwatch needs, or says how those there differ from what they should be."""
+"""Creates the topics that pairwatch needs, or says how those that exist differ."""
 
 from __future__ import annotations
 
