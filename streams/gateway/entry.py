@@ -162,6 +162,6 @@ def without_port(address: str | None) -> str | None:
     if address is None:
         return None
     if address.startswith("["):
-        return address[1:].partition("]")[0]
-    host, _, _ = address.partition(":")
-    return host if address.count(":") == 1 else address
+        return address[1:].partition("]")[0] or None
+    # More than one colon is an IPv6 address by itself.
+    return (address.partition(":")[0] or None) if address.count(":") == 1 else address

@@ -20,8 +20,8 @@ STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 #: zstd packs 128 KiB into 4 bytes at best, and its decompressor returns all that an input holds:
-#: this much makes 32 MiB at most.
-_ZSTD_INPUT_BYTES = 1_024
+#: this much makes 8 MiB at most.
+_ZSTD_INPUT_BYTES = 256
 #: What `zstd` itself takes without `--long`; a larger window is memory that a file demands of us.
 _ZSTD_WINDOW_BYTES_MAX = 2**27
 _BUFFER_BYTES = 64 * 1_024

@@ -17,7 +17,7 @@ _CLF = re.compile(
 _EPOCH = re.compile(r"\d{1,19}(\.\d{1,9})?", re.ASCII)
 #: Epoch times carry no unit, but seconds, milli-, micro- and nanoseconds of this century are
 #: three digits apart: above each bound (the year 5138 in the unit below) the next unit is meant.
-_EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+_EPOCH_UNITS = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
 
 
 def parse_clf(text: str) -> float:
@@ -85,14 +85,9 @@ def _instant_s(value: Any, name: str) -> float:
             return parse_rfc3339(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequest("wrong-type", f"{name}: a time was expected")
-    for bound, per_second in _EPOCH_UNITS:
-        if value > bound:
-            return _divide(value, per_second, name)
-    return _divide(value, 1.0, name)
-
-
-def _divide(value: float, per_second: float, name: str) -> float:
+    per_second = next((unit for bound, unit in _EPOCH_UNITS if value > bound), 1)
     try:
+        # Whole numbers divide exactly; as a float the nanoseconds would be rounded first.
         return value / per_second
     except OverflowError:
-        raise InvalidRequest("out-of-range", f"{name}: {value!r:.40}") from None
+        raise InvalidRequest("out-of-range", f"{name}: no clock shows this time") from None
