@@ -57,7 +57,8 @@ class KafkaNode:
         self._directory.mkdir(parents=True)
         configuration = self._directory / "server.properties"
         configuration.write_text(_properties(self, nodes, self._directory / "data"))
-        arguments = ("format", "--cluster-id", cluster_id, "--config", str(configuration))
+        # With `=`, as an id may begin with a dash.
+        arguments = ("format", f"--cluster-id={cluster_id}", "--config", str(configuration))
         with self.log.open("wb") as log:
             done = subprocess.run(
                 [java(), *_JVM, "-cp", classpath(), "kafka.tools.StorageTool", *arguments],
