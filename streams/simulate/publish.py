@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import islice
 
 import msgspec
@@ -20,7 +21,14 @@ _BATCH = 1_000
 _ACKNOWLEDGE_TIMEOUT_S = 60.0
 
 
-async def publish(events: Iterable[Request], settings: Settings, rate: float | None) -> int:
+async def publish(
+    events: Iterable[Request],
+    settings: Settings,
+    rate: float | None,
+    *,
+    now_s: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> int:
     """Send events to `topics.requests`, keyed by request id; return how many.
 
     Parameters
@@ -31,6 +39,8 @@ async def publish(events: Iterable[Request], settings: Settings, rate: float | N
         Brokers and topic.
     rate
         Events a second at most; `None` is as fast as the broker takes them.
+    now_s, sleep
+        The clock that the rate is kept by.
 
     Raises
     ------
@@ -46,22 +56,35 @@ async def publish(events: Iterable[Request], settings: Settings, rate: float | N
     )
     async with running(producer, settings.kafka):
         try:
-            return await _send_all(producer, topic, events, rate)
+            return await _send_all(producer, topic, _paced(events, rate, now_s, sleep))
         except (KafkaError, TimeoutError) as error:
             raise OperatorError(
                 f"{topic} at {settings.kafka.brokers} takes no events: {error!r}"
             ) from None
 
 
-async def _send_all(
-    producer: AIOKafkaProducer, topic: str, events: Iterable[Request], rate: float | None
-) -> int:
-    loop = asyncio.get_running_loop()
-    encode = msgspec.json.Encoder().encode
-    begin_s, count, events = loop.time(), 0, iter(events)
-    # A tenth of a second's worth at a time: smooth to whoever watches.
+async def _paced(
+    events: Iterable[Request],
+    rate: float | None,
+    now_s: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+) -> AsyncIterator[list[Request]]:
+    """Hand on the events in batches: with a rate, a tenth of a second's worth at a time."""
+    begin_s, count, events = now_s(), 0, iter(events)
     size = _BATCH if rate is None else max(1, min(_BATCH, round(rate / 10)))
     while batch := list(islice(events, size)):
+        count += len(batch)
+        if rate is not None:
+            await sleep(max(0.0, begin_s + count / rate - now_s()))
+        yield batch
+
+
+async def _send_all(
+    producer: AIOKafkaProducer, topic: str, batches: AsyncIterator[list[Request]]
+) -> int:
+    encode = msgspec.json.Encoder().encode
+    count = 0
+    async for batch in batches:
         sent = [
             await producer.send(topic, encode(event), key=event.request_id.encode())
             for event in batch
@@ -69,6 +92,4 @@ async def _send_all(
         async with asyncio.timeout(_ACKNOWLEDGE_TIMEOUT_S):
             await asyncio.gather(*sent)
         count += len(batch)
-        if rate is not None:
-            await asyncio.sleep(max(0.0, begin_s + count / rate - loop.time()))
     return count

@@ -114,7 +114,9 @@ class World:
         for day in range(self.days_count):
             begin = self.start_s + day * DAY_S
             end = min(begin + DAY_S, self.end_s)
-            rows = concatenate(self._ordinary(day, self.catalogue.shelf(day), base))
+            rows = concatenate(
+                self._ordinary(day, self.catalogue.shelf(day) if day else base, base)
+            )
             within = (rows.ts >= self.accounts.from_s[rows.slot]) & (
                 rows.ts < self.accounts.until_s[rows.slot]
             )

@@ -57,7 +57,7 @@ def wake(
     if attack.background is not None:
         accounts.set_kind(everybody, attack.background)
     if not attack.keeps_habits:
-        accounts.until_s[members] = span[0]
+        accounts.until_s[members] = attack.member_begins(span)
     group = _tie(attack, everybody, accounts)
     if attack.address == "same":
         accounts.network[members] = COMMON_NETWORK

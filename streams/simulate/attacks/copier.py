@@ -83,7 +83,8 @@ class Attack:
     mixed_links
         Link types with that many values among the members: none covers all, together they do.
     stagger
-        Members begin one by one, over this share of the attack's time.
+        Members begin one by one, over this share of the attack's time; until then they are
+        honest.
     bystanders
         Honest colleagues under the same links.
     load
@@ -121,6 +122,11 @@ class Attack:
         lasts = length_s if self.lasts_s is None else self.lasts_s
         return start_s + begins, start_s + min(begins + lasts, length_s)
 
+    def member_begins(self, span: tuple[float, float]) -> Floats:
+        """Return when each member begins, in Unix seconds."""
+        turn = np.arange(self.members) / self.members
+        return np.asarray(span[0] + (span[1] - span[0]) * self.stagger * turn)
+
 
 def one_by_one(scene: Scene) -> Loot:
     """Take one pair with each request."""
@@ -146,13 +152,12 @@ def page_then_each(scene: Scene) -> Loot:
 
 def searching(scene: Scene) -> Loot:
     """Go through search results: topic by topic, page by page, down to the bottom."""
-    pages = min(scene.requests, len(scene.shelf.order) // 2 // SEARCH_PAGE)
-    rest = scene.shelf.order[: scene.shelf.size]
-    begin = int(scene.rng.integers(len(rest)))
-    at = (begin + np.arange(pages * SEARCH_PAGE)) % len(rest)
+    pages = min(scene.requests, scene.shelf.size // SEARCH_PAGE)
+    begin = int(scene.rng.integers(scene.shelf.size))
+    at = (begin + np.arange(pages * SEARCH_PAGE)) % scene.shelf.size
     counts = np.full(pages, SEARCH_PAGE, dtype=np.int64)
     nobody = np.full(pages, NOBODY, dtype=np.int64)
-    return Loot(np.full(pages, SEARCH, dtype=np.int64), nobody, counts, rest[at])
+    return Loot(np.full(pages, SEARCH, dtype=np.int64), nobody, counts, scene.shelf.order[at])
 
 
 def revisiting(share: float) -> Taking:
@@ -160,7 +165,7 @@ def revisiting(share: float) -> Taking:
 
     def taking(scene: Scene) -> Loot:
         again = scene.rng.random(scene.requests) < share
-        again[0] = False
+        again[:1] = False
         new = np.cumsum(~again) - 1
         keep = new < len(scene.wanted)
         again, new = again[keep], new[keep]
@@ -197,10 +202,10 @@ def carry_out(
     if not attack.sequential:
         order = draws.generator(f"attack/{name}").permutation(shelf.size)
     parts = []
+    begins = attack.member_begins(span).tolist()
     for member, slot in enumerate(slots.tolist()):
         rng = draws.generator(f"attack/{name}", 1 + member)
-        begins = span[0] + (span[1] - span[0]) * attack.stagger * member / len(slots)
-        times = attack.pace(rng, float(accounts.zone_s[slot]), begins, span[1], intensity)
+        times = attack.pace(rng, float(accounts.zone_s[slot]), begins[member], span[1], intensity)
         shard = order[member :: len(slots)] if attack.shards else order
         scene = Scene(
             rng=rng,
@@ -210,8 +215,7 @@ def carry_out(
             shelf=shelf,
             slot=slot,
         )
-        if len(times):
-            parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts, day))
+        parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts, day))
     return parts
 
 
