@@ -131,8 +131,12 @@ def _intensity(text: str) -> float:
 
 
 def _watched(world: World) -> Iterator[Request]:
-    """Pass the events on, showing on a terminal how far the run has come."""
+    """Return the events; on a terminal they show how far the run has come."""
     console = Console(stderr=True)
+    return _with_progress(world, console) if console.is_terminal else world.events()
+
+
+def _with_progress(world: World, console: Console) -> Iterator[Request]:
     columns = (
         TextColumn("{task.fields[events]:,} events"),
         BarColumn(),
@@ -140,9 +144,7 @@ def _watched(world: World) -> Iterator[Request]:
         TextColumn("simulated hours"),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=round(world.days * 24), events=0)
         for count, event in enumerate(world.events(), start=1):
             yield event

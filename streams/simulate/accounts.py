@@ -98,8 +98,7 @@ class Accounts:
         self.activity = np.ones(self.total)
         self.chance = np.zeros(self.total)
         self.period_s = np.zeros(self.total)
-        #: An account is seen in its ordinary life from and until these times.
-        self.from_s = np.full(self.total, -np.inf)
+        #: An account's ordinary life ends here (Unix seconds).
         self.until_s = np.full(self.total, np.inf)
         #: Teams work on each other's pairs: a run in `team_slots` for each account.
         self.team_slots: Ints = np.arange(self.total, dtype=np.int64)

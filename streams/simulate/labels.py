@@ -27,7 +27,8 @@ class Label(msgspec.Struct, frozen=True):
     attack, intensity
         The attack it takes part in, and the intensity it was told.
     group
-        Whom it belongs to, if anybody: `<kind>:<number>`, or what ties an attack's members.
+        What ties it to others, if anything: `<link type>:<link value>` as in a group decision,
+        or a name where no single link does.
     attack_start_s, attack_end_s
         Its first and last request of the attack, Unix seconds.
     pairs_total
@@ -81,8 +82,11 @@ class Tally:
             everybody = [*campaign.members.tolist(), *campaign.bystanders.tolist()]
             group_of.update(dict.fromkeys(everybody, campaign.group))
         for name, circles in accounts.circles.items():
+            shared = KINDS[name].together
+            link = shared.links[0] if shared is not None and shared.links else None
             for circle in circles:
-                group_of.update(dict.fromkeys(circle.slots, f"{name}:{circle.number}"))
+                group = f"{link}:{accounts.links[circle.slots[0]][link]}" if link else None
+                group_of.update(dict.fromkeys(circle.slots, group or f"{name}:{circle.number}"))
         kinds = [*KINDS, "fresh"]
         labels = [
             Label(

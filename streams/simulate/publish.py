@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from models.request import Request
 from streams.errors import OperatorError
-from streams.kafka import client_arguments, running
+from streams.kafka import CONNECT_TIMEOUT_S, client_arguments, running
 from streams.settings import Settings
 
 #: Messages on their way at a time, and the longest wait for their acknowledgement.
@@ -55,12 +55,23 @@ async def publish(
         request_timeout_ms=round(_ACKNOWLEDGE_TIMEOUT_S * 1000),
     )
     async with running(producer, settings.kafka):
+        await _find(topic, producer, settings)
         try:
             return await _send_all(producer, topic, _paced(events, rate, now_s, sleep))
         except (KafkaError, TimeoutError) as error:
             raise OperatorError(
                 f"{topic} at {settings.kafka.brokers} takes no events: {error!r}"
             ) from None
+
+
+async def _find(topic: str, producer: AIOKafkaProducer, settings: Settings) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await producer.partitions_for(topic)
+    except (KafkaError, TimeoutError):
+        raise OperatorError(
+            f"{settings.kafka.brokers} has no topic {topic}: create it with `pairwatch topics`"
+        ) from None
 
 
 async def _paced(

@@ -117,11 +117,9 @@ class World:
             rows = concatenate(
                 self._ordinary(day, self.catalogue.shelf(day) if day else base, base)
             )
-            within = (rows.ts >= self.accounts.from_s[rows.slot]) & (
-                rows.ts < self.accounts.until_s[rows.slot]
-            )
+            ordinary = rows.ts < self.accounts.until_s[rows.slot]
             rows = concatenate(
-                [rows.take(within), *(c.between(begin, end) for c in self.campaigns)]
+                [rows.take(ordinary), *(c.between(begin, end) for c in self.campaigns)]
             )
             for disturbance in self._disturbances:
                 rows = occasions.disturb(rows, disturbance, self.accounts, self._draws)
@@ -193,7 +191,7 @@ def simulate(
     intensity
         Multiplies what attacks do; 1 is normal, above 0 and at most 100.
     start_s
-        Start in Unix seconds, midnight UTC of a Monday.
+        Start in Unix seconds, at best a midnight UTC.
     catalogue_size, growth_per_day
         Pairs at the start (at least 1,000), and new pairs a day as a share of them.
 

@@ -14,8 +14,8 @@ from streams.simulate.draws import Draws, Floats, Ints
 from streams.simulate.honest.sessions import DAY_S
 from streams.simulate.rows import DOWNLOAD, GENERATE, LIST, NOBODY, SEARCH, VIEW, Rows, new_rows
 
-#: Saturday evening of a week that starts on Monday: when nobody is in the office.
-SATURDAY_NIGHT_S = 5 * DAY_S + 20 * 3600.0
+#: The first Saturday evening of Unix time, which began on a Thursday: the office is empty.
+SATURDAY_NIGHT_S = 2 * DAY_S + 20 * 3600.0
 PAGE = 60
 SEARCH_PAGE = 30
 
@@ -66,7 +66,8 @@ class Attack:
     keeps_habits
         Whether the honest life goes on beside the attack.
     begins
-        Share of the run after which it begins; `None` is Saturday night, 20:00 UTC.
+        Share of the run after which it begins; `None` is Saturday night, 20:00 UTC (in a run
+        without one: after three fifths).
     lasts_s
         How long it goes on, at most to the end of the run; `None` is to the end.
     sequential
@@ -113,11 +114,10 @@ class Attack:
     def span(self, start_s: float, days: float) -> tuple[float, float]:
         """Return when the attack starts and ends, in Unix seconds."""
         length_s = days * DAY_S
+        begins = (SATURDAY_NIGHT_S - start_s) % (7 * DAY_S)
         if self.begins is not None:
             begins = self.begins * length_s
-        elif length_s > SATURDAY_NIGHT_S:
-            begins = SATURDAY_NIGHT_S
-        else:
+        elif begins >= length_s:
             begins = 0.6 * length_s
         lasts = length_s if self.lasts_s is None else self.lasts_s
         return start_s + begins, start_s + min(begins + lasts, length_s)

@@ -133,7 +133,7 @@ def test_who_grows_does_twice_as_much_and_keeps_to_it() -> None:
     world = World(
         Mix(summary="growers alone", shares=dict.fromkeys(KINDS, 0.0) | {"grower": 1.0}),
         seed=2,
-        accounts=600,
+        accounts=300,
         days=9.0,
         attacks=(),
         intensity=1.0,
