@@ -1,0 +1,1 @@
+"""The demo: a simulated incident, a broker in memory and a real worker between them."""
