@@ -17,6 +17,8 @@ from streams.settings import Kafka, Settings
 from streams.simulate import World, simulate
 from streams.simulate.publish import publish
 from streams.simulate.write import opened, write_lines
+from streams.topics import create
+from tests.brokers.choice import Broker, settings_for
 
 
 def tiny() -> World:
@@ -79,6 +81,7 @@ async def test_a_rate_spreads_the_events_evenly_over_the_time_they_take(
     async def sleep(wait_s: float) -> None:
         clock_s[0] += wait_s
 
+    await create(settings_for_broker)
     sent = list(tiny().events())[:300]
     await publish(sent, settings_for_broker, rate=60.0, now_s=lambda: clock_s[0], sleep=sleep)
     assert clock_s[0] == pytest.approx(1_000.0 + 300 / 60.0)
@@ -88,3 +91,11 @@ async def test_a_missing_broker_is_one_clear_error() -> None:
     settings = Settings(kafka=Kafka(brokers="127.0.0.1:9"))
     with pytest.raises(OperatorError, match=r"127\.0\.0\.1:9"):
         await publish(iter([]), settings, rate=None)
+
+
+async def test_a_missing_topic_is_named_before_anything_is_sent(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    settings = settings_for(kafka, tmp_path)
+    with pytest.raises(OperatorError, match=rf"{settings.topics.requests}.*pairwatch topics"):
+        await publish(tiny().events(), settings, rate=None)
