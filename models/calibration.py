@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from models.signals import Signal
 
@@ -16,15 +17,13 @@ BELIEF_ACCOUNT_DAYS = 200.0
 #: lasting change is followed within weeks and a weekend is not forgotten by Friday.
 DAY_FADING = 0.9
 
-#: The slope of the tail is read between these two shares of account days. Further out, a handful
-#: of copiers would bend it; further in, it describes everyday use.
-_TAIL_FROM = 0.05
-_TAIL_TO = 0.005
-#: Fewer account days than this above a rung say nothing about its share.
-_ACCOUNT_DAYS_MIN = 8.0
-#: The heaviest and the lightest tail believed (Pareto exponents); file sizes, visits and other
-#: human activity lie between 1 and 3.
-_SLOPE_MIN, _SLOPE_MAX = 0.9, 8.0
+#: The tail is drawn through the heights that these shares of account days reach. Further out, a
+#: handful of copiers would bend it; further in, it describes everyday use.
+_BODY, _SHOULDER = 0.5, 0.05
+#: The narrowest and the widest spread believed (standard deviations of the logarithm): from a
+#: count that hardly varies to one that spans five decades.
+_SPREAD_MIN, _SPREAD_MAX = 0.2, 2.5
+_NORMAL = NormalDist()
 
 
 def rung_of(count: float) -> int:
@@ -49,10 +48,13 @@ class Tail:
     On each account day the highest value that a signal took within it is what counts, because
     that is the unit of the operator's budget. A day is counted when it begins and a rung when
     the day first reaches it, so that the ladder is up to date without waiting for midnight, and
-    nobody weighs more than one day in a day. Beyond what has been seen often the tail goes on
-    as a Pareto tail with the slope of its last decade (peaks over threshold; Siffer et al.,
-    Anomaly Detection in Streams with Extreme Value Theory, KDD 2017, fit the same tail by
-    maximum likelihood).
+    nobody weighs more than one day in a day. A day that turns out suspect is taken back.
+
+    Beyond what one day in twenty reaches, the tail is that of the log-normal distribution with
+    the same median and the same twentieth: what people do in a day is a product of many things
+    (sessions, pages, pairs to a page), and a bounded part of attackers in the stream moves
+    neither point far. (A Pareto tail fitted to the far end, as in Siffer et al., Anomaly
+    Detection in Streams with Extreme Value Theory, KDD 2017, follows the attackers instead.)
 
     Parameters
     ----------
@@ -78,10 +80,10 @@ class Tail:
         self.signal = signal
         self.days = 0.0
         self.reached = [0.0] * RUNGS
-        slope = math.log(0.5 / 0.001) / math.log(signal.excess / signal.usual)
-        self._believed: list[float] = [
-            BELIEF_ACCOUNT_DAYS * min(1.0, 0.5 * (height_of(k) / signal.usual) ** -slope)
-            for k in range(RUNGS)
+        spread = math.log(signal.excess / signal.usual) / _NORMAL.inv_cdf(1 - 0.001)
+        believed = NormalDist(math.log(signal.usual), spread)
+        self._believed = [
+            BELIEF_ACCOUNT_DAYS * (1 - believed.cdf(math.log(height_of(k)))) for k in range(RUNGS)
         ]
 
     def begin_day(self) -> None:
@@ -93,6 +95,12 @@ class Tail:
         for k in range(below + 1, rung + 1):
             self.reached[k] += 1
 
+    def take_back(self, rung: int) -> None:
+        """Uncount an account day that had reached a rung: it has turned out suspect."""
+        self.days = max(self.days - 1, 0.0)
+        for k in range(rung + 1):
+            self.reached[k] = max(self.reached[k] - 1, 0.0)
+
     def fade(self) -> None:
         """Let the past weigh less; called when a day ends."""
         self.days *= DAY_FADING
@@ -102,39 +110,34 @@ class Tail:
         """Return the share of account days that have reached a rung."""
         return (self.reached[rung] + self._believed[rung]) / (self.days + BELIEF_ACCOUNT_DAYS)
 
-    def _last_reached_by(self, share: float) -> int:
-        """Return the highest rung that at least this share of account days has reached."""
+    def _height_of_share(self, share: float) -> float:
+        """Return the logarithm of the height that this share of account days reaches."""
         low, high = 0, RUNGS - 1
         while low < high:
-            middle = (low + high + 1) // 2
-            if self._share(middle) >= share:
-                low = middle
+            middle = (low + high) // 2
+            if self._share(middle) <= share:
+                high = middle
             else:
-                high = middle - 1
-        return low
+                low = middle + 1
+        if low == 0:
+            return 0.0
+        above, below = self._share(low), self._share(low - 1)
+        part = (below - share) / (below - above) if below > above else 1.0
+        return math.log(2) / RUNGS_PER_DOUBLING * (low - 1 + min(part, 1.0))
 
-    def _fit(self) -> tuple[float, float, float]:
-        """Return the anchor's height and share, and the Pareto slope beyond it."""
-        known = _ACCOUNT_DAYS_MIN / (self.days + BELIEF_ACCOUNT_DAYS)
-        start = self._last_reached_by(_TAIL_FROM)
-        anchor = max(self._last_reached_by(max(_TAIL_TO, known)), start + RUNGS_PER_DOUBLING)
-        anchor = min(anchor, RUNGS - 1)
-        start = min(start, anchor - RUNGS_PER_DOUBLING)
-        share = max(self._share(anchor), 1e-12)
-        fall = math.log(self._share(start) / share)
-        slope = fall / math.log(height_of(anchor) / height_of(start))
-        return height_of(anchor), share, min(max(slope, _SLOPE_MIN), _SLOPE_MAX)
+    def _fit(self) -> NormalDist:
+        """Return the distribution of the logarithm of a day's highest value."""
+        body, shoulder = self._height_of_share(_BODY), self._height_of_share(_SHOULDER)
+        spread = (shoulder - body) / _NORMAL.inv_cdf(1 - _SHOULDER)
+        return NormalDist(body, min(max(spread, _SPREAD_MIN), _SPREAD_MAX))
 
     def probability(self, count: float) -> float:
         """Return the share (0–1) of honest account days expected to reach this count."""
-        anchor, share, slope = self._fit()
-        if count <= anchor:
-            return min(1.0, self._share(max(rung_of(count), 0)))
-        return float(share * (count / anchor) ** -slope)
+        if count < 1:
+            return 1.0
+        z = self._fit().zscore(math.log(count))
+        return 0.5 * math.erfc(z / math.sqrt(2))
 
     def level(self, probability: float) -> float:
         """Return the count that this share (0–1) of honest account days is expected to reach."""
-        anchor, share, slope = self._fit()
-        if probability >= share:
-            return height_of(self._last_reached_by(probability) + 1)
-        return float(anchor * (share / probability) ** (1 / slope))
+        return math.exp(self._fit().inv_cdf(1 - probability))

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
-from models.calibration import rung_of
+from models.calibration import height_of, rung_of
 from models.config import DetectionConfig
-from models.decision import (
-    SCHEMA_VERSION,
-    Decision,
-    DetectorIdentity,
-    Evidence,
-    Reason,
-    Source,
-    rfc3339,
-)
-from models.hashing import hash64
-from models.policy import Finding, Order, Standing, decide
+from models.decision import Decision, DetectorIdentity, Source
+from models.hashing import hash32, hash64
+from models.policy import Finding, Standing, decide
+from models.popularity import GetRow, Rows
 from models.population import Population
-from models.profile import Profile, next_height
+from models.profile import CHOICES, NEW_PAIRS, REQUESTS, START, Profile
 from models.request import Request
-from models.scenarios import Scenario
-from models.signals import DAY_S, SCALES_S, Signal
+from models.signals import DAY_S, SCALES_S, Measure
+from models.verdict import Exceedance, write
 
 #: An account may always do this many times its own habit …
 _HABIT_TIMES = 5.0
@@ -35,8 +25,21 @@ _HABIT_TIMES = 5.0
 _LEEWAY_MAX = 4.0
 #: Days after which an account has a habit.
 _HABIT_DAYS = 7
-#: A throttled account gets what nineteen in twenty accounts make do with in a minute.
-_THROTTLE_SHARE = 0.05
+#: Choices of one account that the population learns from in a day, so that nobody dominates it.
+_CHOICES_LEARNED_MAX = 20
+#: The same for the pairs it was shown or chose; heavy readers see a few thousand.
+_PAIRS_LEARNED_MAX = 500
+#: Evidence (decibans) from which nothing is learned of what an account reads: 6 to 1.
+_RARE_LEARNED_MAX = 8.0
+#: A second kind of evidence need not be conclusive: one account day in twenty gets so far.
+_CORROBORATION = 0.05
+
+_PLACES: tuple[tuple[int, Measure], ...] = (
+    (REQUESTS, "requests"),
+    (NEW_PAIRS, "new_pairs"),
+    (CHOICES, "choices"),
+)
+_PLACE = {measure: place for place, measure in _PLACES}
 
 
 class Observation(msgspec.Struct):
@@ -49,19 +52,15 @@ class Observation(msgspec.Struct):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything that has changed since the last one, encoded."""
+    """Everything that has changed since the last one, encoded.
+
+    `rows` belong to the population: they are to be written (or removed, where `None`) together
+    with the profiles and before the bytes of `population`, which refer to them.
+    """
 
     profiles: dict[str, bytes]
+    rows: Rows
     population: bytes
-
-
-class _Exceedance(NamedTuple):
-    scenario: Scenario
-    signal: Signal
-    observed: float
-    expected: float
-    probability: float
-    ban: bool
 
 
 class Detector:
@@ -101,9 +100,16 @@ class Detector:
         self._profiles: dict[str, Profile] = {}
         self._changed: dict[str, Profile] = {}
         at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(self.population.signals)}
-        #: For each time scale the population's index of the two signals counted in it.
-        self._requests_at = [at.get(("requests", scale_s)) for scale_s in SCALES_S]
-        self._new_pairs_at = [at.get(("new_pairs", scale_s)) for scale_s in SCALES_S]
+        #: For each time scale: the place of each measure in a window, and its signal's index.
+        self._looks = [
+            [
+                (place, at[measure, scale_s])
+                for place, measure in _PLACES
+                if (measure, scale_s) in at
+            ]
+            for scale_s in SCALES_S
+        ]
+        self._rare_at = at.get(("rare_reads", DAY_S))
 
     @property
     def live_accounts(self) -> int:
@@ -133,158 +139,164 @@ class Detector:
                 seen.judged += 1
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
             # brings none that are new.
-            self._judge(profile, request, offset, int(novelty == "new"), seen.decisions)
+            if self._judge(profile, request, counted=novelty == "new"):
+                profile.add_sample(request.request_id)
+                decision = self._decide(profile, request, offset)
+                if decision is not None:
+                    seen.decisions.append(decision)
         return seen
 
     def _profile_of(self, request: Request) -> Profile:
         account_id = request.account_id
         profile = self._profiles.get(account_id)
         if profile is None:
-            data = self._load(account_id)
-            profile = Profile(request.ts) if data is None else Profile.from_bytes(data)
+            data, mark = self._load(account_id), hash32(account_id)
+            profile = Profile.from_bytes(data, mark) if data else Profile(request.ts, mark)
             self._profiles[account_id] = profile
         self._changed[account_id] = profile
         return profile
 
-    def _judge(
-        self,
-        profile: Profile,
-        request: Request,
-        offset: int,
-        counted: int,
-        decisions: list[Decision],
-    ) -> None:
+    def _judge(self, profile: Profile, request: Request, *, counted: bool) -> bool:
+        """Score a request, then learn from it; return whether the account is suspicious now."""
         ts = request.ts
-        pairs = _foreign_pairs(request)
+        held = profile.standing.in_force(ts)
         if profile.begins_day(ts):
-            profile.close_day(learn=profile.standing.expires_s < profile.starts_s[-1])
+            unsuspected = profile.standing.expires_s < profile.windows[-1][START]
+            profile.close_day(ts, learn=unsuspected)
             self.population.begin_account_day(int(ts // DAY_S))
-        new_pairs = 0.0
+        new_pairs, choices = 0.0, 0
+        pairs = _foreign_pairs(request)
         if pairs:
-            self.population.see_pairs(pairs)
             new_pairs = profile.see_pairs(pairs)
-        profile.count(ts, counted, new_pairs)
+            chosen = counted and request.action in ("view", "download")
+            if chosen:
+                choices = self._weigh(profile, pairs)
+            if not held and profile.rare < _RARE_LEARNED_MAX:
+                self._learn_pairs(profile, pairs, chosen=chosen)
+        profile.count(ts, int(counted), new_pairs, choices)
         suspicious = False
-        for i in range(len(SCALES_S)):
-            if profile.requests[i] >= profile.next_requests[i]:
-                profile.next_requests[i] = next_height(profile.requests[i])
-                suspicious |= self._climb(profile, self._requests_at[i], profile.requests[i], ts)
-            if profile.new_pairs[i] >= profile.next_new_pairs[i]:
-                profile.next_new_pairs[i] = next_height(profile.new_pairs[i])
-                suspicious |= self._climb(profile, self._new_pairs_at[i], profile.new_pairs[i], ts)
-        if suspicious:
-            profile.add_sample(request.request_id)
-            decision = self._decide(profile, request, offset)
-            if decision is not None:
-                decisions.append(decision)
+        for i, looks in enumerate(self._looks):
+            window, heights = profile.windows[i], profile.heights[i]
+            for place, at in looks:
+                if window[place] >= heights[place]:
+                    height = self._climb(profile, at, window[place], held=held)
+                    if height > 0:
+                        heights[place] = height
+                    else:
+                        suspicious = True
+                        profile.raise_height(i, place, -height)
+        if profile.rare >= profile.rare_height and self._rare_at is not None:
+            height = self._climb(profile, self._rare_at, profile.rare, held=held)
+            profile.rare_height = abs(height)
+            suspicious |= height < 0
+        # What went on while a decision held is looked at again once it has run out.
+        return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
 
-    def _climb(self, profile: Profile, at: int | None, count: float, now_s: float) -> bool:
-        """Say whether a signal that has reached a new rung is beyond its level; learn if not."""
-        if at is None:
-            return False
-        if count >= self._level(profile, at):
-            return True
-        if not profile.standing.in_force(now_s):
-            code = self.population.signals[at][1].code
-            below, rung = profile.reached.get(code, -1), rung_of(count)
-            if rung > below:
-                self.population.tails[at].reach(below, rung)
-                profile.reached[code] = rung
-        return False
+    def _weigh(self, profile: Profile, pairs: list[int]) -> int:
+        """Add what these choices say about the account; return how many said anything."""
+        popularity, mark, choices = self.population.popularity, profile.mark, 0
+        for pair in pairs:
+            evidence = popularity.evidence(pair, mark)
+            if evidence is not None:
+                choices += 1
+                profile.weigh(evidence, rare=popularity.readers(pair) <= 1)
+        return choices
+
+    def _reads_like_a_copier(self, profile: Profile) -> bool:
+        at = self._rare_at
+        return at is not None and profile.rare >= self.population.levels[at][0]
+
+    def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
+        popularity, mark = self.population.popularity, profile.mark
+        if chosen and profile.windows[-1][CHOICES] < _CHOICES_LEARNED_MAX:
+            for pair in pairs:
+                popularity.learn_choice(pair, mark, self.population.catalogue_told)
+        if profile.windows[-1][NEW_PAIRS] < _PAIRS_LEARNED_MAX:
+            for pair in pairs:
+                popularity.learn(pair, mark)
+
+    def _climb(self, profile: Profile, at: int, count: float, *, held: bool) -> float:
+        """Judge a signal at a new height, and learn it if it is unsuspicious.
+
+        Returns the count at which to look again, negative if this one is beyond the level.
+        """
+        level, rung = self._level(profile, at), rung_of(count)
+        if count >= level:
+            return -height_of(rung + 1)
+        code = self.population.signals[at][1].code
+        below = profile.reached.get(code, -1)
+        if rung > below and not held:
+            self.population.tails[at].reach(below, rung)
+            profile.reached[code] = rung
+        return min(height_of(max(rung, below) + 1), level)
 
     def _level(self, profile: Profile, at: int) -> float:
         """Return the count from which a signal asks for a throttle, for this account."""
         signal = self.population.signals[at][1]
         level = self.population.levels[at][0]
-        habit = profile.habit_requests if signal.measure == "requests" else profile.habit_new_pairs
-        if signal.scale_s == DAY_S and habit.days >= _HABIT_DAYS:
-            return max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
+        if signal.scale_s == DAY_S and signal.measure in ("requests", "choices"):
+            habit = (
+                profile.habit_requests if signal.measure == "requests" else profile.habit_choices
+            )
+            if habit.days >= _HABIT_DAYS:
+                return max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
         return level
 
-    def _exceedances(self, profile: Profile) -> list[_Exceedance]:
-        """Return the signals beyond their level, the least probable first."""
+    def _exceedances(self, profile: Profile) -> list[Exceedance]:
+        """Return the signals that are out of the ordinary, the least probable first."""
         found = []
         for at, (scenario, signal) in enumerate(self.population.signals):
-            counts = profile.requests if signal.measure == "requests" else profile.new_pairs
-            observed = counts[SCALES_S.index(signal.scale_s)]
-            if observed >= self._level(profile, at):
-                tail = self.population.tails[at]
-                found.append(
-                    _Exceedance(
-                        scenario,
-                        signal,
-                        observed,
-                        tail.level(0.5),
-                        tail.probability(observed),
-                        observed >= self.population.levels[at][1],
-                    )
-                )
-        return sorted(found, key=lambda exceedance: exceedance.probability)
+            observed = (
+                profile.rare
+                if signal.measure == "rare_reads"
+                else profile.windows[SCALES_S.index(signal.scale_s)][_PLACE[signal.measure]]
+            )
+            tail = self.population.tails[at]
+            probability = tail.probability(observed)
+            if probability <= _CORROBORATION:
+                beyond = observed >= self._level(profile, at)
+                ban = observed >= self.population.levels[at][1]
+                found.append(Exceedance(scenario, signal, tail, observed, probability, beyond, ban))
+        # What is beyond its level comes before what merely corroborates.
+        return sorted(found, key=lambda found: (not found.beyond, found.probability))
 
     def _decide(self, profile: Profile, request: Request, offset: int) -> Decision | None:
         exceedances = self._exceedances(profile)
         finding = Finding(
-            throttle=True,
+            throttle=any(exceedance.beyond for exceedance in exceedances),
             ban=any(exceedance.ban for exceedance in exceedances),
-            kinds=len({exceedance.signal.measure for exceedance in exceedances}),
+            kinds=len({exceedance.signal.kind for exceedance in exceedances}),
             warm=self.population.warm,
         )
         order = decide(profile.standing, finding, request.ts)
         if order is None:
             return None
+        self._take_back(profile)
         profile.standing = Standing(
             revision=profile.standing.revision + 1,
             action=order.action,
             issued_s=request.ts,
             expires_s=order.expires_s,
         )
-        return self._write(profile, request, offset, order, exceedances)
-
-    def _write(
-        self,
-        profile: Profile,
-        request: Request,
-        offset: int,
-        order: Order,
-        exceedances: list[_Exceedance],
-    ) -> Decision:
-        scenario = exceedances[0].scenario.name
-        mode = self._config.scenarios.get(scenario, self._config.mode)
-        revision = profile.standing.revision
-        limit = max(1.0, round(self._throttle_limit(), 1)) if order.action == "throttle" else None
-        pairs = profile.pairs_today
-        cause = f"account:{request.account_id}|{revision}|{order.action}|{request.request_id}"
-        return Decision(
-            decision_id=hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
-            schema_version=SCHEMA_VERSION,
-            scope="account",
-            value=request.account_id,
-            revision=revision,
-            action=order.action,
-            limit_per_minute=limit,
-            issued_at=rfc3339(request.ts),
-            expires_at=rfc3339(order.expires_s),
-            simulated=mode == "shadow",
-            scenario=scenario,
-            score=round(1 - exceedances[0].probability, 9),
-            reasons=_reasons(exceedances),
-            evidence=Evidence(
-                window_start=rfc3339(profile.starts_s[-1]),
-                window_end=rfc3339(request.ts),
-                requests=profile.requests[-1],
-                distinct_pairs=pairs,
-                catalogue_share=round(min(1.0, pairs / self.population.catalogue_size), 6),
-                sample_request_ids=tuple(profile.samples),
-                linked_accounts=(),
-                source=Source(self._topic, self._partition, offset),
-            ),
-            detector=self._identity,
+        return write(
+            request,
+            profile,
+            self.population,
+            order,
+            exceedances,
+            Source(self._topic, self._partition, offset),
+            self._identity,
+            self._config,
         )
 
-    def _throttle_limit(self) -> float:
-        """Return requests per minute that leave ordinary use alone."""
-        at = self._requests_at[0]
-        return self.population.tails[at].level(_THROTTLE_SHARE) if at is not None else 10.0
+    def _take_back(self, profile: Profile) -> None:
+        """Unlearn the running day of an account that has turned out suspect."""
+        if not profile.taken_back:
+            profile.taken_back = True
+            for (_, signal), tail in zip(
+                self.population.signals, self.population.tails, strict=True
+            ):
+                tail.take_back(profile.reached.pop(signal.code, -1))
 
     def snapshot(self) -> Snapshot:
         """Encode what has changed since the last snapshot."""
@@ -293,10 +305,16 @@ class Detector:
             # Moved to the end, so that those at the front have been idle longest.
             del self._profiles[account_id]
             self._profiles[account_id] = profile
+        population, rows = self.population.snapshot()
         return Snapshot(
             profiles={account_id: profile.to_bytes() for account_id, profile in changed.items()},
-            population=self.population.to_bytes(),
+            rows=rows,
+            population=population,
         )
+
+    def restore(self, population: bytes, get: GetRow) -> None:
+        """Take up the population of a snapshot, reading its rows with `get`."""
+        self.population.restore(population, get)
 
     def trim(self, live_max: int) -> list[str]:
         """Let go of the longest idle profiles above a number, and return whose they were.
@@ -317,18 +335,3 @@ def _foreign_pairs(request: Request) -> list[int]:
     if request.owner_id == request.account_id:
         return []
     return [hash64(pair_id) for pair_id in request.pair_ids]
-
-
-def _reasons(exceedances: list[_Exceedance]) -> tuple[Reason, ...]:
-    """Weigh each signal by how improbable it is; the weights sum to one."""
-    surprises = [-math.log(max(exceedance.probability, 1e-300)) for exceedance in exceedances]
-    return tuple(
-        Reason(
-            signal=exceedance.signal.name,
-            observed=round(exceedance.observed, 1),
-            expected=round(exceedance.expected, 1),
-            unit=exceedance.signal.unit,
-            weight=round(surprise / sum(surprises), 3),
-        )
-        for exceedance, surprise in zip(exceedances, surprises, strict=True)
-    )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import datasketches
 import msgspec
 
 from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail
 from models.config import DetectionConfig
+from models.popularity import GetRow, Popularity, PopularityWire, Rows
 from models.scenarios import SCENARIOS, Scenario
 from models.signals import Signal
 
-#: 1.6 % error in a kilobyte: the catalogue's size only scales a share in the evidence.
-_CATALOGUE_LG_K = 11
 #: Levels follow the tails at this pace: refitting costs as much as judging a hundred requests.
 _REFIT_ACCOUNT_DAYS = 16
 
@@ -26,7 +24,7 @@ class _Wire(msgspec.Struct, array_like=True):
     day: int
     refit_at: float
     tails: dict[str, _TailWire]
-    catalogue: bytes
+    popularity: PopularityWire
 
 
 class Population:
@@ -52,8 +50,8 @@ class Population:
         #: Budgets are shared out evenly: if each signal errs independently their sum holds.
         self._p_throttle = config.false_throttles_per_1000_account_days / 1_000 / shares
         self._p_ban = config.false_bans_per_100000_account_days / 100_000 / shares
-        self._catalogue_size = config.catalogue_size
-        self._catalogue = datasketches.hll_sketch(_CATALOGUE_LG_K, datasketches.HLL_4)
+        self.catalogue_told = config.catalogue_size
+        self.popularity = Popularity()
         self.tails = [Tail(signal) for _, signal in self.signals]
         self._day = 0
         self._refit_at = 0.0
@@ -68,14 +66,9 @@ class Population:
 
     @property
     def catalogue_size(self) -> int:
-        """Pairs in the catalogue: as told, else those seen so far (±2 %)."""
-        return self._catalogue_size or max(round(self._catalogue.get_estimate()), 1)
-
-    def see_pairs(self, pairs: list[int]) -> None:
-        """Take note that these pairs (hashes) exist."""
-        update = self._catalogue.update
-        for pair in pairs:
-            update(pair)
+        """Pairs in the catalogue: as told, else those seen and those that must be there, too."""
+        popularity = self.popularity
+        return self.catalogue_told or max(int(popularity.pairs_seen + popularity.pairs_unseen), 1)
 
     def begin_account_day(self, day: int) -> None:
         """Count an account's day (days since 1970, UTC) that begins with a request."""
@@ -97,26 +90,25 @@ class Population:
         if self.tails:
             self._refit_at = self.tails[0].days + _REFIT_ACCOUNT_DAYS
 
-    def to_bytes(self) -> bytes:
-        """Encode everything that later judgements depend on."""
-        return msgspec.msgpack.encode(
-            _Wire(
-                day=self._day,
-                refit_at=self._refit_at,
-                tails={
-                    tail.signal.code: _TailWire(
-                        tail.days,
-                        {k: count for k, count in enumerate(tail.reached) if count},
-                        levels,
-                    )
-                    for tail, levels in zip(self.tails, self.levels, strict=True)
-                },
-                catalogue=self._catalogue.serialize_compact(),
-            )
-        )
+    def snapshot(self) -> tuple[bytes, Rows]:
+        """Encode everything that later judgements depend on.
 
-    def restore(self, data: bytes) -> None:
-        """Take up what `to_bytes` encoded; a signal that is new since then starts from belief."""
+        The rows are to be written (or, where `None`, removed) before the bytes that refer to
+        them.
+        """
+        popularity, rows = self.popularity.snapshot()
+        tails = {
+            tail.signal.code: _TailWire(
+                days=tail.days,
+                reached={k: count for k, count in enumerate(tail.reached) if count},
+                levels=levels,
+            )
+            for tail, levels in zip(self.tails, self.levels, strict=True)
+        }
+        return msgspec.msgpack.encode(_Wire(self._day, self._refit_at, tails, popularity)), rows
+
+    def restore(self, data: bytes, get: GetRow) -> None:
+        """Take up a snapshot; a signal that is new since then starts from belief."""
         wire = msgspec.msgpack.decode(data, type=_Wire)
         self._day, self._refit_at = wire.day, wire.refit_at
         for i, tail in enumerate(self.tails):
@@ -124,4 +116,4 @@ class Population:
                 tail.days = known.days
                 tail.reached = [known.reached.get(k, 0.0) for k in range(RUNGS)]
                 self.levels[i] = known.levels
-        self._catalogue = datasketches.hll_sketch.deserialize(wire.catalogue)
+        self.popularity.restore(wire.popularity, get)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datasketches
 import msgspec
 
-from models.calibration import height_of, rung_of
 from models.habit import Habit
 from models.policy import Standing
 from models.recent import RecentRequests
@@ -18,8 +17,6 @@ _DAY_LG_K = 9
 #: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes.
 _SAMPLES_MAX = 10
 _SAMPLES_BYTES_MAX = 256
-#: Counts below this rung are everyday use: looking at each step there would cost time for nothing.
-_RUNG_MIN = rung_of(8)
 
 VERSION = 1
 
@@ -28,32 +25,45 @@ class StateVersionError(ValueError):
     """State was written by a newer version than this one."""
 
 
+#: What is left of the evidence from one day to the next: a week later it is half.
+_RARE_FADING = 0.9
+
+
 class _Wire(msgspec.Struct, array_like=True):
     version: int
     first_s: float
-    starts_s: list[float]
-    requests: list[int]
-    new_pairs: list[float]
+    windows: list[list[float]]
+    heights: list[list[float]]
+    calm: list[list[float] | None]
     reached: dict[str, int]
+    taken_back: bool
+    rare: float
+    rare_height: float
+    read_rare: float
+    read: float
     life: bytes
     today: bytes
     recent: tuple[bytes, bytes, float, float, float]
     samples: list[str]
     habit_requests: tuple[int, float]
-    habit_new_pairs: tuple[int, float]
+    habit_choices: tuple[int, float]
     standing: Standing
 
 
-def next_height(count: float) -> float:
-    """Return the count at which the next rung worth a look is reached."""
-    return height_of(max(rung_of(count) + 1, _RUNG_MIN))
+#: What a window holds, by position: when it began, then its counts by measure.
+START, REQUESTS, NEW_PAIRS, CHOICES = range(4)
+_EMPTY = (float("-inf"), 0, 0.0, 0)
+#: On a new day the first of anything is worth a look.
+_FIRST = [1.0] * len(_EMPTY)
 
 
 class Profile:
     """One account's counts, sketches, habits and standing.
 
-    Windows of a minute, an hour and a day tumble in event time, aligned to UTC. `requests[i]`
-    and `new_pairs[i]` count in the window of `SCALES_S[i]` that began at `starts_s[i]`.
+    Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
+    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `NEW_PAIRS` and `CHOICES`.
+    `heights[i]` has in the same places the counts at which a look is due, `calm[i]` those to go
+    back to with the next window after they were raised in a suspicious one.
 
     Parameters
     ----------
@@ -62,52 +72,73 @@ class Profile:
     """
 
     __slots__ = (
+        "calm",
         "first_s",
-        "habit_new_pairs",
+        "habit_choices",
         "habit_requests",
+        "heights",
         "life",
         "life_pairs",
-        "new_pairs",
-        "next_new_pairs",
-        "next_requests",
+        "mark",
+        "rare",
+        "rare_height",
         "reached",
+        "read",
+        "read_rare",
         "recent",
-        "requests",
         "samples",
         "standing",
-        "starts_s",
+        "taken_back",
         "today",
+        "windows",
     )
 
-    def __init__(self, first_s: float) -> None:
+    def __init__(self, first_s: float, mark: int) -> None:
         self.first_s = first_s
-        self.starts_s = [float("-inf")] * len(SCALES_S)
-        self.requests = [0] * len(SCALES_S)
-        self.new_pairs = [0.0] * len(SCALES_S)
-        floor = next_height(0)
-        self.next_requests = [floor] * len(SCALES_S)
-        self.next_new_pairs = [floor] * len(SCALES_S)
+        #: The account's hash, as the pairs' popularity knows it.
+        self.mark = mark
+        self.windows: list[list[float]] = [list(_EMPTY) for _ in SCALES_S]
+        self.heights = [list(_FIRST) for _ in SCALES_S]
+        self.calm: list[list[float] | None] = [None] * len(SCALES_S)
         #: Signal code → highest rung reached today.
         self.reached: dict[str, int] = {}
+        #: The running evidence of reading what hardly anybody reads, decibans; never below zero.
+        self.rare = 0.0
+        self.rare_height = 1.0
+        #: The reads behind it, and how many of them were of pairs with one other reader at most.
+        self.read = 0.0
+        self.read_rare = 0.0
         self.life = datasketches.hll_sketch(_LIFE_LG_K, datasketches.HLL_4)
         self.life_pairs = 0.0
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.recent = RecentRequests()
+        #: Whether the population has unlearned the running day.
+        self.taken_back = False
         self.samples: list[str] = []
         self.habit_requests = Habit()
-        self.habit_new_pairs = Habit()
+        self.habit_choices = Habit()
         self.standing = Standing()
 
     def begins_day(self, ts: float) -> bool:
         """Whether a request at `ts` is the first of a new day (UTC)."""
-        return ts >= self.starts_s[-1] + DAY_S
+        return ts >= self.windows[-1][START] + DAY_S
 
-    def close_day(self, *, learn: bool) -> None:
-        """End the running day: its counts become habit unless it was suspect."""
-        if learn and self.requests[-1]:
-            self.habit_requests.learn_one(self.requests[-1])
-            self.habit_new_pairs.learn_one(self.new_pairs[-1])
+    def close_day(self, ts: float, *, learn: bool) -> None:
+        """End the running day before a request at `ts`: it becomes habit unless it was suspect."""
+        day = self.windows[-1]
+        if day[REQUESTS]:
+            if learn:
+                self.habit_requests.learn_one(day[REQUESTS])
+                self.habit_choices.learn_one(day[CHOICES])
+            left = _RARE_FADING ** ((ts - day[START]) // DAY_S)
+            self.rare *= left
+            self.read *= left
+            self.read_rare *= left
+        self.rare_height = 1.0
+        self.heights = [list(_FIRST) for _ in SCALES_S]
+        self.calm = [None] * len(SCALES_S)
         self.reached.clear()
+        self.taken_back = False
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.samples.clear()
 
@@ -124,21 +155,33 @@ class Profile:
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
-    def count(self, ts: float, counted: int, new_pairs: float) -> None:
-        """Count requests (0 or 1) and new pairs in the window of each scale they fall into."""
-        starts_s, requests, pairs = self.starts_s, self.requests, self.new_pairs
-        for i, scale_s in enumerate(SCALES_S):
-            start_s = starts_s[i]
+    def weigh(self, evidence: float, *, rare: bool) -> None:
+        """Add a choice and what it says (decibans) to the running evidence."""
+        self.rare = max(self.rare + evidence, 0.0)
+        self.read += 1
+        self.read_rare += rare
+
+    def count(self, ts: float, requests: int, new_pairs: float, choices: int) -> None:
+        """Count in the window of each scale that the time falls into."""
+        for i, window in enumerate(self.windows):
+            scale_s = SCALES_S[i]
+            start_s = window[START]
             if ts >= start_s + scale_s:
-                starts_s[i] = ts - ts % scale_s
-                requests[i] = counted
-                pairs[i] = new_pairs
-                self.next_requests[i] = self.next_new_pairs[i] = next_height(0)
+                self.windows[i] = [ts - ts % scale_s, requests, new_pairs, choices]
+                if (calm := self.calm[i]) is not None:
+                    self.heights[i], self.calm[i] = calm, None
             elif ts >= start_s - scale_s:
                 # A window early is an ordinary delay; anything earlier belongs to windows that
                 # are gone, and counting it here would make a crowd of a skewed clock.
-                requests[i] += counted
-                pairs[i] += new_pairs
+                window[REQUESTS] += requests
+                window[NEW_PAIRS] += new_pairs
+                window[CHOICES] += choices
+
+    def raise_height(self, i: int, place: int, height: float) -> None:
+        """Look again at this count within the window, and at the usual one in the next."""
+        if self.calm[i] is None:
+            self.calm[i] = list(self.heights[i])
+        self.heights[i][place] = height
 
     def add_sample(self, request_id: str) -> None:
         """Keep a request's id as an example, dropping the oldest beyond the bound."""
@@ -161,22 +204,27 @@ class Profile:
             _Wire(
                 version=VERSION,
                 first_s=self.first_s,
-                starts_s=self.starts_s,
-                requests=self.requests,
-                new_pairs=self.new_pairs,
+                windows=self.windows,
+                heights=self.heights,
+                calm=self.calm,
                 reached=self.reached,
+                taken_back=self.taken_back,
+                rare=self.rare,
+                rare_height=self.rare_height,
+                read_rare=self.read_rare,
+                read=self.read,
                 life=self.life.serialize_compact(),
                 today=self.today.serialize_compact(),
                 recent=self.recent.to_wire(),
                 samples=self.samples,
                 habit_requests=(self.habit_requests.days, self.habit_requests.mean_log),
-                habit_new_pairs=(self.habit_new_pairs.days, self.habit_new_pairs.mean_log),
+                habit_choices=(self.habit_choices.days, self.habit_choices.mean_log),
                 standing=self.standing,
             )
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Profile:
+    def from_bytes(cls, data: bytes, mark: int) -> Profile:
         """Take up what `to_bytes` encoded.
 
         Raises
@@ -189,19 +237,18 @@ class Profile:
             raise StateVersionError(
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"
             )
-        profile = cls(wire.first_s)
-        profile.starts_s = wire.starts_s
-        profile.requests = wire.requests
-        profile.new_pairs = wire.new_pairs
-        profile.next_requests = [next_height(count) for count in wire.requests]
-        profile.next_new_pairs = [next_height(count) for count in wire.new_pairs]
-        profile.reached = wire.reached
+        profile = cls(wire.first_s, mark)
+        profile.windows = wire.windows
+        profile.heights, profile.calm = wire.heights, wire.calm
+        profile.reached, profile.taken_back = wire.reached, wire.taken_back
+        profile.rare, profile.rare_height = wire.rare, wire.rare_height
+        profile.read_rare, profile.read = wire.read_rare, wire.read
         profile.life = datasketches.hll_sketch.deserialize(wire.life)
         profile.life_pairs = profile.life.get_estimate()
         profile.today = datasketches.hll_sketch.deserialize(wire.today)
         profile.recent = RecentRequests.from_wire(wire.recent)
         profile.samples = wire.samples
         profile.habit_requests = Habit(*wire.habit_requests)
-        profile.habit_new_pairs = Habit(*wire.habit_new_pairs)
+        profile.habit_choices = Habit(*wire.habit_choices)
         profile.standing = wire.standing
         return profile

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-Measure = Literal["requests", "new_pairs"]
+Measure = Literal["requests", "new_pairs", "choices", "rare_reads"]
+#: What each measure tells of; a ban wants two kinds to agree.
+Kind = Literal["throughput", "coverage", "long tail"]
 
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -15,23 +17,41 @@ DAY_S = 86_400
 SCALES_S = (MINUTE_S, HOUR_S, DAY_S)
 _SCALE_NAMES = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day"}
 _IN_WORDS = {MINUTE_S: "in a minute", HOUR_S: "in an hour", DAY_S: "in a day"}
-_MEASURE_NAMES: dict[str, str] = {
-    "requests": "requests",
-    "new_pairs": "pairs never read before",
+
+
+class _Words(NamedTuple):
+    letter: str
+    name: str
+    noun: str
+    kind: Kind
+
+
+_WORDS: dict[str, _Words] = {
+    "requests": _Words("r", "requests", "requests", "throughput"),
+    "new_pairs": _Words("n", "pairs never seen before", "pairs", "coverage"),
+    "choices": _Words("c", "pairs opened one by one", "pairs", "coverage"),
+    "rare_reads": _Words(
+        "l", "evidence from reading what hardly anybody reads", "nats", "long tail"
+    ),
 }
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """One count over one tumbling window.
+    """One quantity, over one tumbling window or a life.
 
     Parameters
     ----------
     measure
-        What is counted: `requests`, or `new_pairs`: pairs of other accounts that this account
-        had never been given before. Coverage is the damage a copier does, and somebody who
-        looks at what is popular covers slowly.
+        What is counted of other people's pairs and of requests:
+
+        `requests`: all of them.
+        `new_pairs`: pairs that this account had never been given before, also by list pages.
+        Coverage is the damage a copier does, and who looks at what is popular covers slowly.
+        `choices`: pairs that it viewed or downloaded, coming straight back not counted.
+        `rare_reads`: no count but a running sum of evidence (decibans) over its choices, see
+        `models.popularity`; it never falls below zero and fades from day to day.
     scale_s
-        The window's length, one of `SCALES_S`.
+        The window's length, one of `SCALES_S`; of `rare_reads` the highest of a day counts.
     usual, excess
         What is believed of honest accounts before anything has been seen: half of all account
         days stay below `usual` in every window of the day, and one in a thousand passes
@@ -44,17 +64,23 @@ class Signal(msgspec.Struct, frozen=True):
     excess: float
 
     @property
+    def kind(self) -> Kind:
+        """What kind of evidence it is."""
+        return _WORDS[self.measure].kind
+
+    @property
     def code(self) -> str:
         """Two letters that name the signal where space is short: `rm`, `nd`."""
-        return self.measure[0] + _SCALE_NAMES[self.scale_s][0]
+        return _WORDS[self.measure].letter + _SCALE_NAMES[self.scale_s][0]
 
     @property
     def name(self) -> str:
         """The signal in words, as it stands in a decision's reasons."""
-        return f"{_MEASURE_NAMES[self.measure]} {_IN_WORDS[self.scale_s]}"
+        name = _WORDS[self.measure].name
+        return name if self.measure == "rare_reads" else f"{name} {_IN_WORDS[self.scale_s]}"
 
     @property
     def unit(self) -> str:
         """The unit of its figures."""
-        noun = "requests" if self.measure == "requests" else "pairs"
-        return f"{noun} per {_SCALE_NAMES[self.scale_s]}"
+        noun = _WORDS[self.measure].noun
+        return noun if self.measure == "rare_reads" else f"{noun} per {_SCALE_NAMES[self.scale_s]}"

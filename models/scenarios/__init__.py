@@ -5,12 +5,13 @@ To add one: write its file beside these and put it into `SCENARIOS`.
 
 from __future__ import annotations
 
-from models.scenarios import catalogue_sweep, request_flood
+from models.scenarios import catalogue_sweep, request_flood, slow_drip
 from models.scenarios.scenario import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     catalogue_sweep.SCENARIO,
     request_flood.SCENARIO,
+    slow_drip.SCENARIO,
 )
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -10,6 +10,9 @@ from models.signals import DAY_S, HOUR_S, MINUTE_S, Signal
 SCENARIO = Scenario(
     name="catalogue-sweep",
     signals=(
+        Signal("choices", MINUTE_S, usual=2, excess=30),
+        Signal("choices", HOUR_S, usual=6, excess=250),
+        Signal("choices", DAY_S, usual=8, excess=400),
         Signal("new_pairs", MINUTE_S, usual=40, excess=800),
         Signal("new_pairs", HOUR_S, usual=120, excess=4_000),
         Signal("new_pairs", DAY_S, usual=160, excess=12_000),

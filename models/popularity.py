@@ -1,0 +1,283 @@
+"""Who else reads a pair: the mark of a copier is that it reads what hardly anybody reads."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from array import array
+from collections.abc import Callable
+
+import msgspec
+
+#: Slots, a power of two: two megabytes, and few collisions up to a million pairs. A collision
+#: lets a rare pair pass for a better known one, never the other way round.
+SLOTS_LG = 20
+SLOTS = 1 << SLOTS_LG
+_MASK = SLOTS - 1
+_READERS_MAX = 255
+#: Classes of popularity: nobody, one reader, two, 3–4, 5–8, … , more than 64.
+CLASSES = 9
+_CLASS_OF = [0] + [min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)]
+#: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
+#: Turing's wartime work): ten of them are 10 to 1, one is just about noticeable.
+_DECIBANS = 10 / math.log(10)
+#: One read says no more than this for or against a copier, however rare the pair: what is known
+#: of the classes is an estimate, and one page must not decide.
+_EVIDENCE_MAX = 12.0
+#: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
+_BELIEF_READS = 200.0
+#: The evidence follows what was learned at this pace.
+_RENEW_READS = 256
+#: Above this share of slots in use, or this mean of readers, all counts are halved: what was
+#: read once, long ago, is forgotten, and the popular stay popular.
+_FILL_MAX = 0.6
+_MEAN_READERS_MAX = 24.0
+
+
+#: A row of state stays well below the megabyte that brokers take.
+_ROW_BYTES_MAX = 512 * 1_024
+#: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
+#: neither taking up the state nor writing it grows without end.
+_CHANGE_ROWS_MAX = 500
+
+#: Reads a row of state by its key.
+GetRow = Callable[[bytes], bytes | None]
+Rows = dict[bytes, bytes | None]
+
+
+class PopularityWire(msgspec.Struct, array_like=True):
+    """What a snapshot says of the popularity: numbers, and which rows hold the rest."""
+
+    read: list[float]
+    reads: int
+    renew_at: int
+    evidence: list[float]
+    copy: int
+    copy_rows: int
+    change_rows: int
+
+
+class Popularity:
+    """Counts the readers of each pair, and weighs what a read says about its reader.
+
+    An honest reader follows what is popular; a copier needs each pair once and so reads like
+    the catalogue is. For each class of popularity the evidence of a read is the logarithm of
+    the likelihood ratio between the two. It starts at zero and grows as the stream shows how
+    honest reads and the catalogue differ. (The long-tail share as a sign of crawlers: Ro et
+    al., Detection Method for Distributed Web-Crawlers: A Long-Tail Threshold Model, 2018.)
+
+    Readers are told apart by the last one of each slot only: somebody who comes back to a pair
+    that nobody else has read in between is not counted, and says nothing, twice.
+
+    Examples
+    --------
+    >>> popularity = Popularity()
+    >>> for reader in range(40):
+    ...     for pair in (1, 2, 3):
+    ...         popularity.learn(pair, reader)
+    >>> popularity.readers(1), popularity.readers(4)
+    (40, 0)
+    """
+
+    __slots__ = (
+        "_change_rows",
+        "_changes",
+        "_copy",
+        "_copy_rows",
+        "_evidence",
+        "_last",
+        "_obsolete",
+        "_occupied",
+        "_read",
+        "_readers",
+        "_reads",
+        "_renew_at",
+        "_total",
+    )
+
+    def __init__(self) -> None:
+        self._readers = bytearray(SLOTS)
+        self._last = bytearray(SLOTS)
+        #: Slots by class, and readers over all of them.
+        self._occupied = [SLOTS] + [0] * (CLASSES - 1)
+        self._total = 0
+        #: Honest reads by class of what was read.
+        self._read = [0.0] * CLASSES
+        self._reads = 0
+        self._renew_at = 0
+        self._evidence = [0.0] * CLASSES
+        #: Changes since the last snapshot: slot and reader, packed into 32 bits.
+        self._changes = array("I")
+        #: The latest whole copy's number and rows, the rows of changes since, and the rows that
+        #: the snapshot before the last still needed.
+        self._copy = 0
+        self._copy_rows = 0
+        self._change_rows = 0
+        self._obsolete: list[bytes] = []
+
+    def readers(self, pair: int) -> int:
+        """Return how many readers a pair (64-bit hash) has had, at most 255."""
+        return self._readers[pair & _MASK]
+
+    def evidence(self, pair: int, reader: int) -> float | None:
+        """Return what it says that this account reads this pair, in decibans; above 0: a copier.
+
+        `None` if it was the last to read it: coming back says nothing.
+
+        Parameters
+        ----------
+        pair, reader
+            Hashes of the pair and of the account.
+        """
+        slot = pair & _MASK
+        readers = self._readers[slot]
+        if readers and self._last[slot] == reader & 0xFF:
+            return None
+        return self._evidence[_CLASS_OF[readers]]
+
+    def learn(self, pair: int, reader: int) -> None:
+        """Count an honest reader of a pair, if it is another than the last."""
+        slot, mark = pair & _MASK, reader & 0xFF
+        readers = self._readers[slot]
+        if readers < _READERS_MAX and not (readers and self._last[slot] == mark):
+            self._changes.append(slot << 8 | mark)
+            self._add(slot, mark)
+
+    def _add(self, slot: int, mark: int) -> None:
+        readers = self._readers[slot]
+        self._readers[slot] = readers + 1
+        self._last[slot] = mark
+        self._total += 1
+        before, after = _CLASS_OF[readers], _CLASS_OF[readers + 1]
+        if before != after:
+            self._occupied[before] -= 1
+            self._occupied[after] += 1
+            in_use = SLOTS - self._occupied[0]
+            if in_use > _FILL_MAX * SLOTS or self._total > _MEAN_READERS_MAX * SLOTS:
+                self._halve()
+
+    def learn_choice(self, pair: int, reader: int, catalogue_size: int | None) -> None:
+        """Learn that an honest account chose to read a pair. Call it before `learn`.
+
+        Parameters
+        ----------
+        catalogue_size
+            Pairs there are, read or not; `None` estimates it from those read.
+        """
+        slot = pair & _MASK
+        readers = self._readers[slot]
+        if readers and self._last[slot] == reader & 0xFF:
+            return
+        self._read[_CLASS_OF[readers]] += 1
+        self._reads += 1
+        if self._reads >= self._renew_at:
+            self._renew(catalogue_size or int(self.pairs_seen + self.pairs_unseen))
+
+    @property
+    def rare_share(self) -> float:
+        """The share (0–1) of honest choices whose pair had one other reader at most."""
+        return (self._read[0] + self._read[1]) / max(sum(self._read), 1.0)
+
+    def _renew(self, catalogue_size: int) -> None:
+        self._renew_at = self._reads + _RENEW_READS
+        used = SLOTS - self._occupied[0]
+        known = min(1.0, used / max(catalogue_size, used, 1))
+        read = sum(self._read)
+        for c, occupied in enumerate(self._occupied):
+            # A pair that was read lies in a slot in use; one that nobody read, anywhere.
+            in_use = occupied / used if c and used else 0.0
+            copied = (1 - known) * occupied / SLOTS + known * in_use
+            if copied:
+                honest = (self._read[c] + _BELIEF_READS * copied) / (read + _BELIEF_READS)
+                ratio = _DECIBANS * math.log(copied / honest)
+                self._evidence[c] = min(max(ratio, -_EVIDENCE_MAX), _EVIDENCE_MAX)
+            else:
+                self._evidence[c] = 0.0
+
+    def _halve(self) -> None:
+        """Forget half of everything."""
+        self._readers = self._readers.translate(bytes(n // 2 for n in range(_READERS_MAX + 1)))
+        self._read = [count / 2 for count in self._read]
+        self._recount()
+
+    def _recount(self) -> None:
+        counts = [self._readers.count(n) for n in range(_READERS_MAX + 1)]
+        self._occupied = [0] * CLASSES
+        for n, count in enumerate(counts):
+            self._occupied[_CLASS_OF[n]] += count
+        self._total = sum(n * count for n, count in enumerate(counts))
+
+    @property
+    def pairs_seen(self) -> int:
+        """Pairs that have had a reader (a lower bound: some share a slot)."""
+        return SLOTS - self._occupied[0]
+
+    @property
+    def pairs_unseen(self) -> float:
+        """Pairs that nobody has read yet, at the least (Chao 1984, from those read once, twice)."""
+        once, twice = self._occupied[1], self._occupied[2]
+        return once * once / (2 * twice) if twice else 0.0
+
+    def snapshot(self) -> tuple[PopularityWire, Rows]:
+        """Return the numbers to keep, and the rows to write or (`None`) remove before them."""
+        rows: Rows = dict.fromkeys(self._obsolete)
+        self._obsolete = []
+        too_many = self._change_rows >= _CHANGE_ROWS_MAX
+        if too_many or self._changes.itemsize * len(self._changes) > _ROW_BYTES_MAX:
+            # What the last snapshot refers to goes only after this one has taken its place.
+            self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
+            self._copy += 1
+            self._change_rows = 0
+            whole = zlib.compress(self._readers + self._last, level=1)
+            parts = range(0, len(whole), _ROW_BYTES_MAX)
+            self._copy_rows = len(parts)
+            for n, start in enumerate(parts):
+                rows[self._copy_key(n)] = whole[start : start + _ROW_BYTES_MAX]
+        elif self._changes:
+            rows[self._change_key(self._change_rows)] = self._changes.tobytes()
+            self._change_rows += 1
+        self._changes = array("I")
+        wire = PopularityWire(
+            read=self._read,
+            reads=self._reads,
+            renew_at=self._renew_at,
+            evidence=self._evidence,
+            copy=self._copy,
+            copy_rows=self._copy_rows,
+            change_rows=self._change_rows,
+        )
+        return wire, rows
+
+    def restore(self, wire: PopularityWire, get: GetRow) -> None:
+        """Take up what `snapshot` returned.
+
+        Raises
+        ------
+        ValueError
+            A row that the snapshot refers to is missing.
+        """
+        self._copy, self._copy_rows = wire.copy, wire.copy_rows
+        if wire.copy_rows:
+            parts = [self._row(get, self._copy_key(n)) for n in range(wire.copy_rows)]
+            whole = bytearray(zlib.decompress(b"".join(parts)))
+            self._readers, self._last = whole[:SLOTS], whole[SLOTS:]
+            self._recount()
+        for n in range(wire.change_rows):
+            for change in array("I", self._row(get, self._change_key(n))):
+                self._add(change >> 8, change & 0xFF)
+        self._change_rows = wire.change_rows
+        self._read, self._evidence = wire.read, wire.evidence
+        self._reads, self._renew_at = wire.reads, wire.renew_at
+
+    def _row(self, get: GetRow, key: bytes) -> bytes:
+        row = get(key)
+        if row is None:
+            raise ValueError(f"the state of the pairs' popularity lacks its row {key!r}")
+        return row
+
+    def _copy_key(self, n: int) -> bytes:
+        # Two copies take turns, so that the last whole one stands until the next is complete.
+        return b"copy%d.%d" % (self._copy % 2, n)
+
+    def _change_key(self, n: int) -> bytes:
+        return b"change%d.%d" % (self._copy % 2, n)
