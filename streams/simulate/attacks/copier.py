@@ -9,7 +9,7 @@ import numpy as np
 
 from streams.simulate.accounts import Accounts, random_addresses
 from streams.simulate.attacks.paces import Pace
-from streams.simulate.catalogue import PRIVATE_FROM, Catalogue, Shelf
+from streams.simulate.catalogue import PRIVATE_FROM, Catalogue
 from streams.simulate.draws import Draws, Floats, Ints
 from streams.simulate.honest.sessions import DAY_S
 from streams.simulate.rows import DOWNLOAD, GENERATE, LIST, NOBODY, SEARCH, VIEW, Rows, new_rows
@@ -42,7 +42,7 @@ class Scene:
     requests: int
     wanted: Ints
     catalogue: Catalogue
-    shelf: Shelf
+    day: int
     slot: int
 
 
@@ -152,12 +152,13 @@ def page_then_each(scene: Scene) -> Loot:
 
 def searching(scene: Scene) -> Loot:
     """Go through search results: topic by topic, page by page, down to the bottom."""
-    pages = min(scene.requests, scene.shelf.size // SEARCH_PAGE)
-    begin = int(scene.rng.integers(scene.shelf.size))
-    at = (begin + np.arange(pages * SEARCH_PAGE)) % scene.shelf.size
+    shelf = scene.catalogue.shelf(scene.day)
+    pages = min(scene.requests, shelf.size // SEARCH_PAGE)
+    begin = int(scene.rng.integers(shelf.size))
+    at = (begin + np.arange(pages * SEARCH_PAGE)) % shelf.size
     counts = np.full(pages, SEARCH_PAGE, dtype=np.int64)
     nobody = np.full(pages, NOBODY, dtype=np.int64)
-    return Loot(np.full(pages, SEARCH, dtype=np.int64), nobody, counts, scene.shelf.order[at])
+    return Loot(np.full(pages, SEARCH, dtype=np.int64), nobody, counts, shelf.order[at])
 
 
 def revisiting(share: float) -> Taking:
@@ -197,10 +198,9 @@ def carry_out(
     day: int,
 ) -> list[Rows]:
     """Make all of an attack's requests, member by member; `day` is the one it starts on."""
-    shelf = catalogue.shelf(day)
-    order = np.arange(shelf.size, dtype=np.int64)
+    order = np.arange(catalogue.size_on(day), dtype=np.int64)
     if not attack.sequential:
-        order = draws.generator(f"attack/{name}").permutation(shelf.size)
+        order = draws.generator(f"attack/{name}").permutation(order)
     parts = []
     begins = attack.member_begins(span).tolist()
     for member, slot in enumerate(slots.tolist()):
@@ -212,15 +212,15 @@ def carry_out(
             requests=len(times),
             wanted=shard[catalogue.owner_slot[shard] != slot],
             catalogue=catalogue,
-            shelf=shelf,
+            day=day,
             slot=slot,
         )
-        parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts, day))
+        parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts))
     return parts
 
 
 def _member_rows(
-    attack: Attack, scene: Scene, loot: Loot, times: Floats, accounts: Accounts, day: int
+    attack: Attack, scene: Scene, loot: Loot, times: Floats, accounts: Accounts
 ) -> Rows:
     count = len(loot.action)
     slot = np.full(count, scene.slot, dtype=np.int64)
@@ -229,7 +229,7 @@ def _member_rows(
     if attack.address == "each":
         address = random_addresses(scene.rng.random(count))
     else:
-        address = accounts.addresses(slot[:1], zeros[:1], day, zeros[:1]).repeat(count)
+        address = accounts.addresses(slot[:1], zeros[:1], scene.day, zeros[:1]).repeat(count)
         if attack.address == "new":
             address = random_addresses(scene.rng.random(1)).repeat(count)
     return new_rows(

@@ -43,11 +43,11 @@ def week() -> tuple[World, list[Request]]:
 def test_the_same_seed_gives_the_same_bytes_in_another_process_with_another_hash_seed() -> None:
     script = (
         "import hashlib, msgspec; from streams.simulate import simulate;"
-        "w = simulate('everything', seed=7, days=0.5, accounts=150, intensity=0.05);"
+        "w = simulate('everything', seed=7, days=0.3, accounts=100, intensity=0.05);"
         "lines = msgspec.json.Encoder().encode_lines([*w.events(), *w.labels]);"
         "print(hashlib.sha256(lines).hexdigest())"
     )
-    here = simulate("everything", seed=7, days=0.5, accounts=150, intensity=0.05)
+    here = simulate("everything", seed=7, days=0.3, accounts=100, intensity=0.05)
     lines = msgspec.json.Encoder().encode_lines([*here.events(), *here.labels])
     there = subprocess.run(
         [sys.executable, "-c", script],
