@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -10,15 +11,21 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.decision import Decision
+from models.profile import StateVersionError
 from models.request import Request
 from streams.app import App
 from streams.checkpoint import Pending
 from streams.codec import InvalidRequest, decode_request
 from streams.dead_letters import DeadLetter, KafkaSource
+from streams.errors import OperatorError
 from streams.outbox import Row, partition_of
+from streams.shard import NEWER_STATE_REMEDY
+
+log = logging.getLogger("pairwatch")
 
 Handler = Callable[[App, TP, list[Any]], Awaitable[None]]
 
@@ -50,22 +57,28 @@ def _agent(app: App, topic: str, handle: Handler) -> None:
 
 
 async def _handle(app: App, tp: TP, records: list[Any], handle: Handler) -> None:
-    """Handle one batch; a bug stops the worker before anything is committed."""
+    """Handle one batch; what goes wrong stops the worker before anything is committed for it."""
+    if app.crashed:
+        return  # what still waits is not worked on: the state may be half of a batch ahead
+    where = f"{tp.topic}[{tp.partition}] offsets {records[0].offset}–{records[-1].offset}"
     try:
         await handle(app, tp, records)
+    except OperatorError as error:
+        app.fail(error)
+    except StateVersionError as error:
+        app.fail(OperatorError(f"{error}: {NEWER_STATE_REMEDY}"))
+    except (KafkaError, TimeoutError) as error:
+        log.critical("%s: Kafka did not take what came of them: %r", where, error)
+        app.fail(error)
     except Exception as error:
-        app.checkpointer.fail()
-        app.log.critical(
-            "%s failed on %s[%d] offsets %d–%d; nothing was committed for them. This is a bug in "
-            "pairwatch: the events are judged again once it is mended",
+        log.critical(
+            "%s: %s failed; nothing was committed for them. This is a bug in pairwatch: the "
+            "events are judged again once it is mended",
+            where,
             handle.__name__,
-            tp.topic,
-            tp.partition,
-            records[0].offset,
-            records[-1].offset,
             exc_info=error,
         )
-        await app.crash(error)
+        app.fail(error)
 
 
 async def forward(app: App, tp: TP, records: list[Any]) -> None:
@@ -75,11 +88,13 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
     rows: dict[int, list[Row]] = defaultdict(list)
     pending: list[Pending] = []
     for record in records:
-        request = await _decode(app, tp, record, pending)
+        arrived_s = _arrived_s(record)
+        request = await _decode(app, tp, record, arrived_s, pending)
         if request is not None:
             key = request.account_id.encode()
             # The time of arrival goes along: latency and clock checks are measured against it.
-            rows[partition_of(key, partitions)].append(Row(key, record.value, record.timestamp))
+            row = Row(key, record.value, int(arrived_s * 1_000))
+            rows[partition_of(key, partitions)].append(row)
     for partition, some in rows.items():
         pending += await app.outbox.send_rows(topic, partition, some)
     await app.checkpointer.forwarded(tp, records[-1].offset + 1, pending)
@@ -92,34 +107,61 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     pending: list[Pending] = []
     async with app.checkpointer.working(tp):
         shard = app.shard(tp)
+        if records[0].offset < shard.first_offset:
+            raise OperatorError(
+                f"the state of {tp.topic}[{tp.partition}] reaches to offset {shard.first_offset} "
+                f"and the log goes on at {records[0].offset}: if the topic was made anew, start "
+                "with another kafka.group and an empty state.directory"
+            )
         fresh = [record for record in records if record.offset >= shard.offset]
         for record in fresh:
-            request = await _decode(app, tp, record, pending)
+            request = await _decode(app, tp, record, _arrived_s(record), pending)
             if request is not None:
                 requests.append(request)
                 offsets.append(record.offset)
         seen = shard.detector.observe(requests, offsets)
         shard.offset = max(shard.offset, records[-1].offset + 1)
+        shard.watermark_s = max([shard.watermark_s, *(request.ts for request in requests)])
         for decision in seen.decisions:
             at = bisect_left(fresh, decision.evidence.source.offset, key=attrgetter("offset"))
-            pending += await _publish(app, decision, fresh[at].timestamp / 1_000)
+            shard.note(decision)
+            pending += await _publish(app, decision, _arrived_s(fresh[at]))
+        for key in shard.expire():
+            topic = app.settings.topics.decisions_state
+            pending.append(await app.outbox.send(topic, key.encode(), None))
         await app.checkpointer.sent(tp, pending)
+    if app.homes is not None:
+        app.metrics.misrouted_events.inc(app.homes.misrouted(requests, tp.partition))
     counts = {"judged": seen.judged, "duplicate": seen.duplicate, "late": seen.late}
     counts["skipped"] = len(records) - len(fresh)
     for outcome, count in counts.items():
         app.metrics.events.labels(outcome).inc(count)
 
 
-async def _decode(app: App, tp: TP, record: Any, pending: list[Pending]) -> Request | None:
+def _arrived_s(record: Any) -> float:
+    """Return when a record reached Kafka, Unix seconds.
+
+    That is its producer's word: without one it is now, and it is never later than now. Brokers
+    refuse to take a request that is forwarded with a time far ahead, which would end every
+    worker that comes upon it.
+    """
+    now_s = time.time()
+    stamped_s: float = record.timestamp / 1_000
+    return now_s if stamped_s < 0 else min(stamped_s, now_s)
+
+
+async def _decode(
+    app: App, tp: TP, record: Any, arrived_s: float, pending: list[Pending]
+) -> Request | None:
     """Decode one record; what does not fit goes to the dead letters."""
     try:
-        return decode_request(record.value or b"", record.timestamp / 1_000)
+        return decode_request(record.value or b"", arrived_s)
     except InvalidRequest as error:
         letter = DeadLetter(
             reason=error.reason,
             detail=error.detail,
             source=KafkaSource(tp.topic, tp.partition, record.offset),
-            at_s=record.timestamp / 1_000,
+            at_s=arrived_s,
             original=record.value or b"",
         )
     app.metrics.events.labels("dead-letter").inc()
@@ -134,15 +176,17 @@ async def _publish(app: App, decision: Decision, arrived_s: float) -> list[Pendi
     """Send a decision to the log and to the state topic."""
     topics, key, value = app.settings.topics, decision.key.encode(), msgspec.json.encode(decision)
     log = await app.outbox.send(topics.decisions, key, value)
-    state = await app.outbox.send(topics.decisions_state, key, value)
+    in_force = None if decision.action == "release" else value
+    state = await app.outbox.send(topics.decisions_state, key, in_force)
 
-    def acknowledged(_: Pending) -> None:
-        app.metrics.count_decision(
-            decision.action,
-            decision.scenario,
-            simulated=decision.simulated,
-            seconds=time.time() - arrived_s,
-        )
+    def acknowledged(sent: Pending) -> None:
+        if not sent.cancelled() and sent.exception() is None:
+            app.metrics.count_decision(
+                decision.action,
+                decision.scenario,
+                simulated=decision.simulated,
+                seconds=time.time() - arrived_s,
+            )
 
     log.add_done_callback(acknowledged)
     return [log, state]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ import faust
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from streams import health
 from streams.checkpoint import Checkpoints
 from streams.health import Readiness
+from streams.homes import Homes
 from streams.kafka import sasl_password, ssl_context
 from streams.metrics import Metrics
 from streams.outbox import Outbox
@@ -29,8 +27,6 @@ _BATCHES_WAITING_MAX = 16
 #: An acknowledgement that takes longer than this is a broker that is gone: the worker stops,
 #: loudly, and what it had not committed is done again.
 _PRODUCE_TIMEOUT_S = 120.0
-#: Lag is asked of the broker at this pace.
-_LAG_INTERVAL_S = 5.0
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -42,6 +38,8 @@ class App(faust.App):  # type: ignore[misc]
     outbox: Outbox
     checkpointer: Checkpoints
     table: StateTable
+    #: `None` where accounts can't be misrouted.
+    homes: Homes | None
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -65,17 +63,11 @@ class App(faust.App):  # type: ignore[misc]
         """pairwatch's version, as decisions name it."""
         return version("pairwatch")
 
-    async def on_start(self) -> None:
-        """Answer probes from the first moment: recovery can take minutes."""
-        await super().on_start()
-        self._health = await health.start(
-            self.settings.metrics.listen, self.metrics, self.readiness
-        )
-
-    async def on_stop(self) -> None:
-        """Stop answering last."""
-        await super().on_stop()
-        await self._health.cleanup()
+    def fail(self, error: BaseException) -> None:
+        """Bring the worker to an end; nothing is committed any more."""
+        self.checkpointer.fail()
+        if not self.crashed:
+            self._crash(error)
 
 
 def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
@@ -91,6 +83,7 @@ def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
     """
     app = App(
         settings.kafka.group,
+        broker_client_id="pairwatch",
         broker=[f"kafka://{broker}" for broker in settings.kafka.brokers.split(",")],
         broker_credentials=_credentials(settings.kafka),
         broker_commit_interval=settings.state.checkpoint_interval_s,
@@ -126,6 +119,7 @@ def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
     )
     app.readiness = Readiness(dead_letters_per_minute=settings.limits.dead_letters_per_minute)
     app.outbox = Outbox(app)
+    app.homes = Homes() if settings.topics.keyed_by_account else None
     table = StateTable(
         app,
         name="accounts",
@@ -133,60 +127,21 @@ def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
         key_type=bytes,
         value_type=bytes,
         options=dict(ROCKSDB_OPTIONS),
-        # Faust's standby copies would be judged stale rows only once taken over.
     )
     app.table = app.tables.add(table)
     app.checkpointer = Checkpoints(
-        table, app.outbox, app.metrics, settings.state.accounts_in_memory_max
+        table,
+        app.outbox,
+        app.metrics,
+        app.readiness,
+        settings.topics.accounts_source,
+        settings.state.accounts_in_memory_max,
     )
-    _follow_partitions(app)
-    from streams import agents  # the agents need the type of the application
+    from streams import agents, membership  # they need the type of the application
 
+    membership.follow(app)
     agents.attach(app)
     return app
-
-
-def _follow_partitions(app: App) -> None:
-    """Keep state, readiness and metrics in step with what this worker is assigned."""
-
-    async def on_revoked(_: Any, revoked: set[TP], **__: Any) -> None:
-        app.readiness.rebalancing()
-        app.metrics.rebalances.inc()
-        app.checkpointer.drop(revoked)
-        for tp in revoked:
-            app.metrics.forget_lag(tp.topic, tp.partition)
-
-    async def on_assigned(_: Any, assigned: set[TP], **__: Any) -> None:
-        mine = _source_partitions(app, assigned)
-        app.readiness.assigned([(tp.topic, tp.partition) for tp in mine])
-        judged = app.settings.topics.accounts_source
-        app.metrics.partitions_assigned.set(sum(tp.topic == judged for tp in mine))
-
-    async def watch_progress() -> None:
-        while not app.should_stop:
-            await asyncio.sleep(_LAG_INTERVAL_S)
-            _measure_lag(app)
-
-    app.on_partitions_revoked.connect(on_revoked)
-    app.on_partitions_assigned.connect(on_assigned)
-    app.task(watch_progress)
-
-
-def _source_partitions(app: App, tps: set[TP]) -> list[TP]:
-    return [tp for tp in tps if tp.topic not in app.tables.changelog_topics]
-
-
-def _measure_lag(app: App) -> None:
-    """Ask how far each partition's committed offset is behind its end."""
-    now_s = time.monotonic()
-    if not app.rebalancing and app.tables.actives_ready:
-        app.readiness.recovered(now_s)
-    for tp in _source_partitions(app, app.consumer.assignment()):
-        end, committed = app.consumer.highwater(tp), app.consumer._committed_offset[tp]
-        if end is not None:
-            lag = max(end - (committed or 0), 0)
-            app.metrics.set_lag(tp.topic, tp.partition, lag)
-            app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)
 
 
 def _credentials(kafka: Kafka) -> Any:

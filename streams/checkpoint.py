@@ -14,9 +14,10 @@ from typing import Any
 
 from faust.types import TP
 
+from streams.health import Readiness
 from streams.metrics import Metrics
 from streams.outbox import Outbox
-from streams.shard import Checkpoint, Shard
+from streams.shard import Checkpoint, Shard, state_offset
 from streams.table import StateTable
 
 Pending = asyncio.Future[Any]
@@ -34,16 +35,28 @@ class Checkpoints:
         Where state is kept.
     outbox
         Sends its changelog.
+    metrics, readiness
+        Are told of progress.
+    accounts_source
+        The topic whose partitions have state.
     accounts_in_memory_max
         Live profiles of all partitions together; idle ones above it wait on disk.
     """
 
     def __init__(
-        self, table: StateTable, outbox: Outbox, metrics: Metrics, accounts_in_memory_max: int
+        self,
+        table: StateTable,
+        outbox: Outbox,
+        metrics: Metrics,
+        readiness: Readiness,
+        accounts_source: str,
+        accounts_in_memory_max: int,
     ) -> None:
         self._table = table
         self._outbox = outbox
         self._metrics = metrics
+        self._readiness = readiness
+        self._accounts_source = accounts_source
         self._accounts_in_memory_max = accounts_in_memory_max
         self._shards: dict[TP, Shard] = {}
         #: For each forwarded partition the batches delivered, in order: the offset after each,
@@ -59,7 +72,7 @@ class Checkpoints:
         return self._locks[tp]
 
     def fail(self) -> None:
-        """Commit nothing any more: a bug has left the state of the live objects in doubt."""
+        """Commit nothing any more: the live objects or what was sent of them are in doubt."""
         self._failed = True
 
     def add_shard(self, tp: TP, shard: Shard) -> None:
@@ -75,12 +88,36 @@ class Checkpoints:
         """Profiles in memory, over all partitions."""
         return sum(shard.detector.live_accounts for shard in self._shards.values())
 
+    @property
+    def watermark_s(self) -> float | None:
+        """Event time (Unix seconds) that the slowest partition with any events has reached."""
+        return min((s.watermark_s for s in self._shards.values() if s.watermark_s), default=None)
+
     def drop(self, tps: Iterable[TP]) -> None:
         """Forget partitions that were revoked; what is not durable the next owner does again."""
         for tp in tps:
             self._shards.pop(tp, None)
             self._pending.pop(tp, None)
             self._forwarded.pop(tp, None)
+
+    def clear(self) -> None:
+        """Forget all partitions: sketches that outlive the interpreter's end complain of it."""
+        self.drop([*self._shards, *self._forwarded])
+
+    def resume_offsets(self, tps: set[TP]) -> dict[TP, int]:
+        """Return where to read on, for those of these partitions that have state."""
+        offsets: dict[TP, int] = {}
+        for tp in tps:
+            if tp.topic == self._accounts_source:
+                shard = self._shards.get(tp)
+                offset = (
+                    shard.durable_offset
+                    if shard
+                    else state_offset(self._table.reader(tp.partition))
+                )
+                if offset:
+                    offsets[tp] = offset
+        return offsets
 
     async def sent(self, tp: TP, pending: list[Pending]) -> None:
         """Note what was sent because of a judged partition."""
@@ -101,23 +138,25 @@ class Checkpoints:
         if self._failed:
             return {}
         started_s = time.perf_counter()
-        offsets = await self._settle_forwarded(tps)
-        due: dict[TP, tuple[Checkpoint, list[Pending]]] = {}
-        for tp in tps & self._shards.keys():
-            async with self._locks[tp]:
-                checkpoint = self._shards[tp].begin_checkpoint()
-                if checkpoint is not None:
-                    due[tp] = checkpoint, self._pending.pop(tp, [])
-        if due:
-            await asyncio.gather(*(future for _, pending in due.values() for future in pending))
-            await asyncio.gather(
-                *(self._write(tp, checkpoint) for tp, (checkpoint, _) in due.items())
-            )
-            offsets |= {tp: checkpoint.offset for tp, (checkpoint, _) in due.items()}
+        try:
+            offsets = await self._settle_forwarded(tps) | await self._settle_judged(tps)
+        except BaseException:
+            # What was cut out of the live objects for this checkpoint is in none that follows.
+            self.fail()
+            raise
+        if self._failed:
+            return {}
         if offsets:
             self._metrics.checkpoint_seconds.observe(time.perf_counter() - started_s)
             self._metrics.accounts_in_memory.set(self.live_accounts)
         return offsets
+
+    def committed(self, offsets: Mapping[TP, int]) -> None:
+        """Note that offsets were committed."""
+        now_s = time.monotonic()
+        for tp in offsets:
+            self._readiness.committed((tp.topic, tp.partition), now_s)
+        self._metrics.committed_timestamp_seconds.set_to_current_time()
 
     async def _settle_forwarded(self, tps: set[TP]) -> dict[TP, int]:
         """Await what was forwarded before now; what comes meanwhile is for the next time."""
@@ -131,7 +170,22 @@ class Checkpoints:
                 offsets[tp] = next_offset
         return offsets
 
-    async def _write(self, tp: TP, checkpoint: Checkpoint) -> None:
+    async def _settle_judged(self, tps: set[TP]) -> dict[TP, int]:
+        """Cut each partition that has moved on, and write it once its decisions are out."""
+        due: dict[TP, tuple[Shard, Checkpoint, list[Pending]]] = {}
+        for tp in tps & self._shards.keys():
+            async with self._locks[tp]:
+                if self._failed:  # in the batch that held the lock: it may be half judged
+                    return {}
+                shard = self._shards.get(tp)
+                checkpoint = shard.begin_checkpoint() if shard is not None else None
+                if shard is not None and checkpoint is not None:
+                    due[tp] = shard, checkpoint, self._pending.pop(tp, [])
+        await asyncio.gather(*(sent for _, _, pending in due.values() for sent in pending))
+        await asyncio.gather(*(self._write(tp, *work[:2]) for tp, work in due.items()))
+        return {tp: checkpoint.offset for tp, (_, checkpoint, _) in due.items()}
+
+    async def _write(self, tp: TP, shard: Shard, checkpoint: Checkpoint) -> None:
         """Write one partition's rows, then the marker that makes them count."""
         topic, partition = self._table.changelog_topic_name, tp.partition
         await asyncio.gather(*await self._outbox.send_rows(topic, partition, checkpoint.rows))
@@ -141,5 +195,4 @@ class Checkpoints:
         rows = [*checkpoint.rows, checkpoint.marker]
         self._table.write(partition, rows, changelog_offset=metadata[-1].offset)
         self._metrics.rows_written.inc(len(rows))
-        if (shard := self._shards.get(tp)) is not None:
-            shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // len(self._shards))
+        shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))

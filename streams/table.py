@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import rocksdict
@@ -39,9 +39,23 @@ class StateTable(Table):  # type: ignore[misc]
         """Write rows that the changelog has acknowledged up to an offset."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for row in rows:
-            batch.put(row.key, row.value)
+            if row.value is None:
+                batch.delete(row.key)
+            else:
+                batch.put(row.key, row.value)
         batch.put(self.data.offset_key, str(changelog_offset).encode())
         self._database(partition).write(batch)
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take up recovered rows; failing at it (a full disk) ends the worker.
+
+        Faust would log a line and go on with holes in the state.
+        """
+        try:
+            super().apply_changelog_batch(batch)
+        except Exception as error:
+            self.app.fail(error)
+            raise
 
     def _database(self, partition: int) -> Any:
         return self.data._db_for_partition(partition)

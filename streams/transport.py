@@ -43,6 +43,12 @@ class Checkpointer(Protocol):
         record to read.
         """
 
+    def committed(self, offsets: Mapping[TP, int]) -> None:
+        """Take note of what has been committed."""
+
+    def resume_offsets(self, tps: set[TP]) -> dict[TP, int]:
+        """Return where to read on, for partitions whose state knows better than the broker."""
+
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and commits what the checkpointer has made durable."""
@@ -95,8 +101,34 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Make the work durable, then commit it."""
+        if not self._is_member:
+            return False
         offsets = await self.app.checkpointer.checkpoint(set(self.assignment()))
-        return bool(offsets) and await self._commit_offsets(offsets)
+        if not offsets or not await self._commit_offsets(offsets):
+            return False
+        self.app.checkpointer.committed(offsets)
+        return True
+
+    @property
+    def _is_member(self) -> bool:
+        """Whether the group still counts on this worker, as far as it has been told.
+
+        After a pause that was longer than the session others have taken the partitions over, and
+        what this worker would write would fall among theirs.
+        """
+        consumer = self._thread._consumer
+        return consumer is not None and consumer._coordinator.generation >= 0
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to where each partition's state ends, and without state to the committed offset.
+
+        State is what judging goes on from, so it decides: a commit that came late (or a changelog
+        that lost its end) would otherwise repeat events (or leave some out).
+        """
+        offsets: dict[TP, int] = dict(await super().seek_to_committed())
+        resume: dict[TP, int] = self.app.checkpointer.resume_offsets(set(self.assignment()))
+        await self.seek_wait(resume)
+        return offsets | resume
 
     async def commit_and_end_transactions(self) -> None:
         """Commit everything that is done, also what came while an earlier commit was under way."""

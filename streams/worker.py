@@ -1,13 +1,163 @@
-"""Running a worker's application until it is stopped."""
+"""Running a worker from its first look at the topics to its last checkpoint."""
 
 from __future__ import annotations
 
-import faust
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from streams.app import App
+from streams import health, topics
+from streams.app import App, create_app
+from streams.errors import OperatorError
+from streams.settings import Settings
+from streams.topic_plan import changelog_topic
+
+log = logging.getLogger("pairwatch")
+
+#: A checkpoint takes well under a second. A broker that is away must not hold up the end for
+#: longer than what supervisors grant (Kubernetes: 30 s); what is not committed is done again.
+_STOP_TIMEOUT_S = 25.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def run(app: App) -> None:
-    """Run until SIGTERM or Ctrl-C; never returns."""
-    worker = faust.Worker(app, loglevel="info")
-    worker.execute_from_commandline()
+def run(settings: Settings, *, consistency_check: bool = True) -> None:
+    """Run a worker until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    settings
+        All of it.
+    consistency_check
+        As `create_app` takes it.
+
+    Raises
+    ------
+    OperatorError
+        Something outside the code keeps it from working, at the start or later.
+    SystemExit
+        With status 1 after a bug, or when Kafka has failed for too long.
+    """
+    _set_up_logging()
+    asyncio.run(_run(settings, consistency_check))
+
+
+async def _run(settings: Settings, consistency_check: bool) -> None:
+    await _check_topics(settings)
+    app = create_app(settings, consistency_check=consistency_check)
+    # Probes are answered from the first moment: recovery can take minutes.
+    probes = await health.start(settings.metrics.listen, app.metrics, app.readiness)
+    try:
+        policy = settings.policy
+        log.info(
+            "pairwatch %s reads %s as group %s in %s mode; budgets: %g false throttles in 1,000 "
+            "account days, %g false bans in 100,000",
+            app.version,
+            settings.topics.requests,
+            settings.kafka.group,
+            policy.mode,
+            policy.false_throttles_per_1000_account_days,
+            policy.false_bans_per_100000_account_days,
+        )
+        with _stop_signals() as asked_to_stop:
+            await _work(app, asked_to_stop)
+    finally:
+        await probes.cleanup()
+    if isinstance(app.crash_reason, OperatorError):
+        raise app.crash_reason
+    if app.crashed:
+        log.critical("stopped by a failure: %r; what was not committed is done again", app.failure)
+        sys.exit(1)
+    log.info("stopped: what was judged is committed")
+
+
+async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
+    """Run the application until it is asked to stop or fails, then stop it."""
+
+    async def work() -> None:
+        await app.start()
+        await app.wait_until_stopped()
+
+    working = asyncio.create_task(work())
+    asked = asyncio.create_task(asked_to_stop.wait())
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await app.stop()
+    except Exception as error:
+        app.fail(error)
+        log.critical("the last checkpoint failed; what was not committed is done again: %r", error)
+        logging.shutdown()
+        os._exit(1)  # threads of a client that waits for its broker would keep us alive for ever
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+    if not working.cancelled():
+        working.result()
+    app.checkpointer.clear()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """Set an event at the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def restore() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    def stop(number: signal.Signals) -> None:
+        restore()
+        asked.set()
+        log.info("%s: ending with a checkpoint; once more ends at once", number.name)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield asked
+    finally:
+        restore()
+
+
+async def _check_topics(settings: Settings) -> None:
+    """Refuse to start on topics that would lose events or part accounts from their state."""
+    reports = {report.name: report for report in await topics.check(settings)}
+    if missing := [name for name, report in reports.items() if report.status == "missing"]:
+        raise OperatorError(
+            f"there is no topic {', '.join(missing)} at {settings.kafka.brokers}; "
+            "create them with: pairwatch topics"
+        )
+    source = reports[settings.topics.accounts_source]
+    changelog = reports[changelog_topic(settings)]
+    for report, partitions in (
+        (source, settings.topics.partitions),
+        (changelog, source.partitions),
+    ):
+        if report.partitions != partitions:
+            raise OperatorError(
+                f"topic {report.name}: {report.differences[0]} (see: pairwatch topics --check)"
+            )
+    for report in reports.values():
+        for difference in report.differences:
+            log.warning("topic %s: %s", report.name, difference)
+
+
+def _set_up_logging() -> None:
+    """Log what an operator wants to read: our own lines, and others' from warnings on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_is_told)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    # Faust gives each of its loggers a level of its own, so that theirs can't be set in one place.
+    if record.levelno < logging.WARNING:
+        return record.name == log.name
+    # Faust logs with a traceback what ends as our one line.
+    return not (record.exc_info and isinstance(record.exc_info[1], OperatorError))

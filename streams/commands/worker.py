@@ -16,7 +16,6 @@ def command(config: str | None) -> None:
     checkpoint; killed any other way it loses nothing either. Run `pairwatch topics` first.
     """
     settings = settings_reader.load(config)
-    from streams.app import create_app
     from streams.worker import run
 
-    run(create_app(settings))
+    run(settings)

@@ -1,0 +1,99 @@
+"""State, readiness and metrics kept in step with the partitions that this worker is assigned."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from faust.types import TP
+
+from streams.app import App
+
+log = logging.getLogger("pairwatch")
+
+#: How often it is measured what has not been done yet, and how far event time has come.
+_PROGRESS_INTERVAL_S = 5.0
+#: The disk's use changes slowly, and walking through the files costs as much as judging a batch.
+_DISK_INTERVAL_S = 60.0
+
+
+def follow(app: App) -> None:
+    """Follow the group's rebalances, and watch progress from then on."""
+    assigned_at_s = 0.0
+
+    async def on_revoked(_: Any, revoked: set[TP], **__: Any) -> None:
+        app.readiness.rebalancing()
+        app.metrics.rebalances.inc()
+        app.checkpointer.drop(revoked)
+        for tp in revoked:
+            app.metrics.forget_lag(tp.topic, tp.partition)
+
+    async def on_assigned(_: Any, assigned: set[TP], **__: Any) -> None:
+        nonlocal assigned_at_s
+        assigned_at_s = time.monotonic()
+        mine = _source_partitions(app, assigned)
+        app.readiness.assigned([(tp.topic, tp.partition) for tp in mine])
+        judged = [tp for tp in mine if tp.topic == app.settings.topics.accounts_source]
+        app.metrics.partitions_assigned.set(len(judged))
+        log.info("%d partitions assigned; recovering their state", len(judged))
+
+    async def on_recovered(_: Any, **__: Any) -> None:
+        now_s = time.monotonic()
+        app.readiness.recovered(now_s)
+        log.info("state recovered within %.1f s", now_s - assigned_at_s)
+
+    app.on_partitions_revoked.connect(on_revoked, weak=False)
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    app.on_rebalance_complete.connect(on_recovered, weak=False)
+
+    async def watch_progress() -> None:
+        while not app.should_stop:
+            _measure_progress(app)
+            await asyncio.sleep(_PROGRESS_INTERVAL_S)
+
+    async def watch_disk() -> None:
+        while not app.should_stop:
+            used = await asyncio.to_thread(_disk_bytes, app.conf.datadir)
+            app.metrics.state_disk_bytes.set(used)
+            await asyncio.sleep(_DISK_INTERVAL_S)
+
+    app.task(watch_progress)
+    app.task(watch_disk)
+
+
+def _source_partitions(app: App, tps: Collection[TP]) -> list[TP]:
+    return [tp for tp in tps if tp.topic not in app.tables.changelog_topics]
+
+
+def _measure_progress(app: App) -> None:
+    """Measure how far each partition's committed offset is behind its end."""
+    now_s = time.monotonic()
+    for tp in _source_partitions(app, app.consumer.assignment()):
+        try:
+            end = app.consumer.highwater(tp)
+        except (AssertionError, AttributeError):
+            return  # revoked this moment, in the consumer's own thread
+        committed = app.consumer._committed_offset[tp]
+        if end is not None:
+            lag = max(end - (committed or 0), 0)
+            app.metrics.set_lag(tp.topic, tp.partition, lag)
+            app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)
+    if (watermark_s := app.checkpointer.watermark_s) is not None:
+        app.metrics.watermark_timestamp_seconds.set(watermark_s)
+
+
+def _disk_bytes(directory: Path) -> int:
+    """Return the size of all files below a directory; RocksDB deletes some as it is read."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

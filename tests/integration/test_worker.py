@@ -1,0 +1,122 @@
+"""A worker against a broker: requests in, decisions, dead letters and state out."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models.request import Request
+from streams.outbox import partition_of
+from streams.settings import Settings
+from streams.topics import create
+from tests.contract import assert_valid_dead_letter, assert_valid_decision
+from tests.integration.workers import (
+    START_S,
+    Reference,
+    decisions_in,
+    produce,
+    read_to_end,
+    traffic,
+    worker,
+)
+
+
+def keyed(settings: Settings, is_keyed: bool = True) -> Settings:
+    topics = msgspec.structs.replace(settings.topics, keyed_by_account=is_keyed)
+    return msgspec.structs.replace(settings, topics=topics)
+
+
+@pytest.mark.parametrize("is_keyed", [False, True], ids=["rekeyed", "keyed by account"])
+async def test_decides_as_the_detector_does_on_the_same_events(
+    settings_for_broker: Settings, tmp_path: Path, is_keyed: bool
+) -> None:
+    settings = keyed(settings_for_broker, is_keyed)
+    await create(settings)
+    requests = traffic()
+    with worker(settings, tmp_path) as running:
+        await produce(settings, requests)
+        await running.handled(len(requests))
+        samples = await running.metrics()
+        await running.stop()
+    log = await read_to_end(settings, settings.topics.accounts_source)
+    expected = Reference(settings, log)
+    records = await read_to_end(settings, settings.topics.decisions)
+
+    assert len(log) == len(requests)
+    assert len(expected.decisions) >= 2
+    assert {d.decision_id: d for d in decisions_in(records)} == expected.by_id
+    assert len(records) == len(expected.decisions)
+    for record in records:
+        told = assert_valid_decision(record.value or b"")
+        assert record.key == f"{told['scope']}:{told['value']}".encode()
+    in_force = {
+        record.key: record.value
+        for record in await read_to_end(settings, settings.topics.decisions_state)
+    }
+    # The traffic goes on for days, far beyond the end of all of them.
+    assert in_force == {record.key: None for record in records}
+    assert samples["pairwatch_misrouted_events_total"] == 0
+    assert "SIGTERM: ending with a checkpoint" in running.said
+    assert "Traceback" not in running.said
+
+
+async def test_what_is_no_request_ends_in_the_dead_letters_and_the_rest_is_judged(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = settings_for_broker
+    await create(settings)
+    good = [Request(START_S + n, f"g{n}", "ann", "view") for n in range(4)]
+    bad = {
+        b"{not json": "bad-json",
+        b"\xff{}": "bad-utf8",
+        b'{"ts": 1709300000, "request_id": "r", "action": "view"}': "missing-field",
+        b'{"ts": 1, "request_id": "r", "account_id": "a", "action": "view"}': "too-old",
+        b'{"ts": 9e9, "request_id": "r", "account_id": "a", "action": "view"}': "too-far-ahead",
+    }
+    long_list = msgspec.structs.replace(good[0], request_id="long", user_agent="x" * 1_000_000)
+    messages = [good[0], *list(bad)[:3], good[1], None, long_list, *list(bad)[3:], *good[2:]]
+    limits = msgspec.structs.replace(settings.limits, dead_letters_per_minute=5)
+    settings = msgspec.structs.replace(settings, limits=limits)
+    with worker(settings, tmp_path) as running:
+        await produce(settings, messages)
+        await running.handled(len(messages))
+        why = await running.answers("/ready", lambda status, text: "dead letters" in text)
+        # It goes on all the same.
+        await produce(settings, [Request(START_S + 10, "g10", "ann", "view")])
+        await running.handled(len(messages) + 1)
+        samples = await running.metrics()
+        status, _ = await running.get("/live")
+        await running.stop()
+    letters = await read_to_end(settings, settings.topics.dead_letters)
+
+    told = [assert_valid_dead_letter(record.value or b"") for record in letters]
+    assert {base64.b64decode(letter["original_base64"]): letter["reason"] for letter in told} == {
+        **bad,
+        b"": "bad-json",
+    }
+    places = {letter["source"]["offset"] for letter in told}
+    assert places == {n for n, message in enumerate(messages) if not isinstance(message, Request)}
+    assert {letter["source"]["topic"] for letter in told} == {settings.topics.requests}
+    assert samples["pairwatch_events_total judged"] == 6
+    assert samples["pairwatch_dead_letters_total bad-json"] == 2
+    assert samples["pairwatch_dead_letter_breaker_open"] == 1
+    assert "6 dead letters within a minute, limits.dead_letters_per_minute is 5" in why
+    assert status == 200
+
+
+async def test_a_key_that_is_not_the_accounts_is_noticed(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = keyed(settings_for_broker)
+    await create(settings)
+    requests = [Request(START_S + n, f"r{n}", "ann", "view") for n in range(20)]
+    with worker(settings, tmp_path) as running:
+        await produce(settings, requests[:10])
+        await running.handled(10)
+        await produce(settings, requests[10:], partition=1 - partition_of(b"ann", 2))
+        await running.handled(20)
+        samples = await running.metrics()
+    assert samples["pairwatch_misrouted_events_total"] == 10

@@ -1,0 +1,324 @@
+"""Real worker processes for tests, and what they read and write."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from models.decision import Decision
+from models.detector import Detector
+from models.request import Request
+from streams.codec import InvalidRequest, decode_request
+from streams.embedded import free_port, spawn
+from streams.kafka import client_arguments
+from streams.outbox import partition_of
+from streams.settings import ENV_PREFIX, Settings
+from streams.shard import Shard
+from streams.topic_plan import changelog_topic
+
+#: Joining a group, recovery and judging take seconds on an idle machine; this is for a busy one.
+TIMEOUT_S = 90.0
+_POLL_S = 0.05
+_COMMAND = "from streams.commands import main; main(['worker'])"
+START_S = 1_709_300_000.0
+
+
+class Worker:
+    """One worker process with a state directory, a probe port and a log of its own."""
+
+    def __init__(self, settings: Settings, directory: Path, command: str = _COMMAND) -> None:
+        state = msgspec.structs.replace(settings.state, directory=str(directory / "state"))
+        metrics = msgspec.structs.replace(settings.metrics, listen=f"127.0.0.1:{free_port()}")
+        self.settings = msgspec.structs.replace(settings, state=state, metrics=metrics)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._log = directory / "worker.log"
+        with self._log.open("ab") as log:
+            self._process = spawn(
+                ["env", *_environment(self.settings), sys.executable, "-c", command], log
+            )
+
+    @property
+    def said(self) -> str:
+        """All that this worker has logged, and those before it in the same directory."""
+        return self._log.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for the process to end; return its exit status."""
+        await until(lambda: self._process.poll() is not None, self)
+        return self._process.wait()
+
+    async def stop(self) -> None:
+        """End it with a last checkpoint."""
+        self.signal(signal.SIGTERM)
+        assert await self.ended() == 0, self.said
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended."""
+        self._process.kill()
+        self._process.wait()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Ask its probes; status 0 while nobody listens."""
+        async with aiohttp.ClientSession() as session:
+            try:
+                async with session.get(f"http://{self.settings.metrics.listen}{path}") as answer:
+                    return answer.status, await answer.text()
+            except aiohttp.ClientConnectionError:
+                return 0, ""
+
+    async def ready(self) -> Worker:
+        """Wait until it is ready."""
+        await self.answers("/ready", lambda status, _: status == 200)
+        return self
+
+    async def answers(self, path: str, condition: Callable[[int, str], bool]) -> str:
+        """Wait until its probes answer so."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            status, text = await self.get(path)
+            if condition(status, text):
+                return text
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < deadline, f"{path}: {status} {text}\n{self.said}"
+            await asyncio.sleep(_POLL_S)
+
+    async def metrics(self) -> dict[str, float]:
+        """Return its samples by name and label values: `pairwatch_events_total judged`."""
+        _, text = await self.get("/metrics")
+        return _samples(text)
+
+    async def handled(self, events: int) -> None:
+        """Wait until as many events have had an outcome."""
+        await self.answers(
+            "/metrics",
+            lambda _, text: (
+                sum(v for k, v in _samples(text).items() if k.startswith("pairwatch_events_total"))
+                >= events
+            ),
+        )
+
+
+async def until(condition: Callable[[], bool], *workers: Worker) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "\n".join(worker.said for worker in workers)
+        await asyncio.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def worker(settings: Settings, directory: Path, command: str = _COMMAND) -> Iterator[Worker]:
+    """Run a worker for the length of a block."""
+    running = Worker(settings, directory, command)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def _environment(settings: Settings) -> list[str]:
+    return [
+        f"{ENV_PREFIX}{section.upper()}__{key.upper()}={_text(value)}"
+        for section, told in msgspec.to_builtins(settings).items()
+        if section not in ("gateway", "scenarios")
+        for key, value in told.items()
+        if value is not None
+    ]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _samples(text: str) -> dict[str, float]:
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def traffic(events: int = 3_000) -> list[Request]:
+    """Return some days of ordinary people who look at what is popular, and six fast copiers."""
+    chance = random.Random(7)
+    copying_from = events * 2 // 5
+    requests = []
+    for n in range(events):
+        ts, account = START_S + n * 60.0, f"person-{chance.randrange(60)}"
+        pair = f"popular-{int(chance.paretovariate(0.7)) % 2_000}"
+        if n >= copying_from and n % 3:
+            ts, account = START_S + copying_from * 60.0 + n * 0.5, f"copier-{n % 7}"
+            pair = f"rare-{n}"
+        requests.append(Request(ts, f"r{n}", account, "view", [pair]))
+    return requests
+
+
+@dataclass(frozen=True)
+class Record:
+    """A message as it stands in a topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+async def produce(
+    settings: Settings, messages: Iterable[Request | bytes | None], partition: int | None = None
+) -> None:
+    """Send messages to the requests, in their order.
+
+    Without a partition they are keyed and placed by account if the settings say so; otherwise
+    all go to the first, so that they keep their order on their way to the accounts' partitions.
+    """
+    placed = settings.topics.keyed_by_account and partition is None
+    producer = AIOKafkaProducer(**client_arguments(settings.kafka), max_request_size=2 * 2**20)
+    await producer.start()
+    try:
+        for message in messages:
+            key, value, target = b"", message, partition or 0
+            if isinstance(message, Request):
+                value = msgspec.json.encode(message)
+                key = message.account_id.encode()
+                if placed:
+                    target = partition_of(key, settings.topics.partitions)
+            await producer.send(settings.topics.requests, value, key=key, partition=target)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+@contextlib.asynccontextmanager
+async def reading(settings: Settings, topic: str) -> AsyncIterator[Callable[[], Any]]:
+    """Read a topic from its beginning; yields what returns all records read so far."""
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    records: list[Record] = []
+    try:
+        partitions = 1 if topic == settings.topics.control else settings.topics.partitions
+        consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
+
+        async def poll() -> list[Record]:
+            for batch in (await consumer.getmany(timeout_ms=100)).values():
+                records.extend(
+                    Record(r.partition, r.offset, r.key, r.value, r.timestamp) for r in batch
+                )
+            return records
+
+        yield poll
+    finally:
+        await consumer.stop()
+
+
+async def read(
+    settings: Settings, topic: str, enough: Callable[[list[Record]], bool]
+) -> list[Record]:
+    """Read a topic from its beginning until there is enough of it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    async with reading(settings, topic) as poll:
+        while True:
+            records: list[Record] = await poll()
+            if enough(records):
+                return records
+            assert time.monotonic() < deadline, f"{topic}: only {records[-20:]}"
+
+
+async def read_to_end(settings: Settings, topic: str) -> list[Record]:
+    """Read a topic to its end, which a message of our own marks in each of its partitions.
+
+    A broker's word for where the end is would not do: the embedded one's is wrong.
+    """
+    mark = f"end-{time.monotonic_ns()}".encode()
+    producer = AIOKafkaProducer(**client_arguments(settings.kafka))
+    await producer.start()
+    try:
+        for number in range(settings.topics.partitions):
+            await producer.send_and_wait(topic, b"", key=mark, partition=number)
+    finally:
+        await producer.stop()
+    partitions = settings.topics.partitions
+    records = await read(
+        settings, topic, lambda found: sum(r.key == mark for r in found) == partitions
+    )
+    return [record for record in records if not (record.key or b"").startswith(b"end-")]
+
+
+def decisions_in(records: Sequence[Record]) -> list[Decision]:
+    """Return the decisions that a consumer takes: repeats dropped, in order for each account."""
+    decisions = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
+    return list({decision.decision_id: decision for decision in decisions}.values())
+
+
+class Reference:
+    """What should come of a topic: its records through the detector, one after the other."""
+
+    def __init__(self, settings: Settings, records: Iterable[Record]) -> None:
+        self.decisions: list[Decision] = []
+        self.detectors: dict[int, Detector] = {}
+        self._settings = settings
+        for record in records:
+            detector = self.detectors.get(record.partition)
+            if detector is None:
+                detector = self.detectors[record.partition] = self._detector(record.partition)
+            try:
+                request = decode_request(record.value or b"", record.timestamp / 1_000)
+            except InvalidRequest:
+                continue
+            self.decisions += detector.observe([request], [record.offset]).decisions
+
+    def _detector(self, partition: int) -> Detector:
+        settings = self._settings
+        return Detector(
+            settings.detection(),
+            version("pairwatch"),
+            settings.topics.accounts_source,
+            partition,
+            lambda _: None,
+        )
+
+    @property
+    def by_id(self) -> dict[str, Decision]:
+        """The decisions by their id."""
+        return {decision.decision_id: decision for decision in self.decisions}
+
+
+async def recovered(settings: Settings) -> dict[int, Shard]:
+    """Return each partition's state as it stands in the changelog."""
+    rows: dict[int, dict[bytes, bytes]] = {}
+    for record in await read_to_end(settings, changelog_topic(settings)):
+        assert record.key is not None
+        if record.value is None:
+            rows.get(record.partition, {}).pop(record.key, None)
+        else:
+            rows.setdefault(record.partition, {})[record.key] = record.value
+    return {
+        partition: Shard(
+            settings.detection(),
+            "any",
+            settings.topics.accounts_source,
+            partition,
+            found.get,
+        )
+        for partition, found in rows.items()
+    }
