@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from models.decision import Decision, rfc3339
-from streams.demo.play import Played
+from streams.demo.play import Audience, Played, play
+from streams.demo.stage import Stage
 from streams.render import moment
 from streams.simulate import Label, World
 
@@ -94,6 +96,21 @@ class Summary(msgspec.Struct, frozen=True):
     pairs_at_ban: int
     pairs_unhindered: int
     others: Others
+
+
+async def play_and_summarise(
+    stage: Stage, world: World, accounts_asked: int, audience: Audience
+) -> Summary:
+    """Play the world through the stage's worker, and hold the decisions against the truth.
+
+    Raises
+    ------
+    OperatorError
+        As `play` does.
+    """
+    labels = await asyncio.to_thread(lambda: world.labels)  # while the worker joins its group
+    played = await play(stage, world, labels, audience)
+    return summarise(world, accounts_asked, labels, played)
 
 
 def summarise(world: World, accounts_asked: int, labels: list[Label], played: Played) -> Summary:
