@@ -28,6 +28,8 @@ ACCOUNTS_MIN = 100
 CATALOGUE_MIN = 1_000
 #: Days that fit into a request id beside the account and its requests of a day.
 DAYS_MAX = 500.0
+#: Accounts worked out at a time: bounds what one day costs beside its columns.
+_BLOCK_ACCOUNTS = 2_000
 #: Rows made into objects at a time: bounds what one day costs beyond its columns.
 _CHUNK_ROWS = 10_000
 
@@ -142,8 +144,11 @@ class World:
         parts = []
         for number, kind in enumerate(KINDS.values()):
             slots = np.flatnonzero(accounts.kind_of == number)
-            sessions = sessions_of(kind, slots, accounts, draws, day, self.days, self.start_s)
-            parts.append(read(kind, sessions, accounts, self.catalogue, shelf, base, draws, day))
+            for block in np.array_split(slots, len(slots) // _BLOCK_ACCOUNTS + 1):
+                sessions = sessions_of(kind, block, accounts, draws, day, self.days, self.start_s)
+                parts.append(
+                    read(kind, sessions, accounts, self.catalogue, shelf, base, draws, day)
+                )
         happens = self._mix.occasions
         if "viral" in happens and day == int(0.35 * self.days):
             parts += occasions.viral(accounts, self.catalogue, draws, day, begin)

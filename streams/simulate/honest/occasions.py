@@ -19,6 +19,7 @@ from streams.simulate.rows import (
     concatenate,
     new_rows,
     ragged_arange,
+    running_sum,
 )
 
 #: Share of all people who open the viral pair, and the evening (UTC hours) on which they do.
@@ -154,10 +155,10 @@ def disturb(rows: Rows, trouble: Disturbance, accounts: Accounts, draws: Draws) 
     gaps = draws.lognormal(
         *RETRY_GAP_S, "retry", np.repeat(key, tries), np.repeat(tick, tries), ragged_arange(tries)
     )
-    retries.ts = retries.ts + _running(gaps, tries)
+    retries.ts = retries.ts + running_sum(gaps, tries)
     answered = (retries.ts >= trouble.end_s) | ~_fails(retries, trouble, accounts, draws)
     # Nobody tries again once an answer has come.
-    pending = _running(answered.astype(np.float64), tries) - answered < 1
+    pending = running_sum(answered.astype(np.float64), tries) - answered < 1
     retries, answered = retries.take(pending), answered[pending]
     for part, failing in ((rows, failed), (retries, ~answered)):
         part.without_pairs(failing)
@@ -176,13 +177,6 @@ def _fails(rows: Rows, trouble: Disturbance, accounts: Accounts, draws: Draws) -
 def _tick(rows: Rows) -> Ints:
     """Return the time in whole milliseconds: what tells an account's requests apart."""
     return np.round(rows.ts * 1000.0).astype(np.int64)
-
-
-def _running(amounts: Floats, counts: Ints) -> Floats:
-    """Add up within each run of `counts` amounts."""
-    total = np.cumsum(amounts)
-    first = (np.cumsum(counts) - counts)[counts > 0]
-    return np.asarray(total - np.repeat((total - amounts)[first], counts[counts > 0]))
 
 
 def _numbers(*names: str) -> list[int]:

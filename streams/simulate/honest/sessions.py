@@ -9,7 +9,7 @@ import numpy as np
 from streams.simulate.accounts import Accounts
 from streams.simulate.draws import Draws, Floats, Ints, Keys
 from streams.simulate.people import HOURS, WEEK, Kind
-from streams.simulate.rows import ragged_arange
+from streams.simulate.rows import ragged_arange, running_sum
 
 DAY_S = 86_400.0
 SESSIONS_MAX = 8
@@ -62,16 +62,9 @@ def sessions_of(
     of_row = np.repeat(np.arange(len(slot)), count)
     row_bits = draws.bits("row", day, key[of_row], number[of_row], ragged_arange(count))
     gaps = draws.lognormal(*kind.gap_s, "gap", row_bits)
-    return Sessions(slot, number, count, of_row, _after(starts, gaps, count), row_bits)
-
-
-def _after(starts: Floats, gaps: Floats, counts: Ints) -> Floats:
-    """Add up the gaps of each session; its first request is at the start."""
-    first = np.cumsum(counts) - counts
-    gaps = gaps.copy()
-    gaps[first] = 0.0
-    total = np.cumsum(gaps)
-    return np.asarray(np.repeat(starts - total[first], counts) + total)
+    gaps[np.cumsum(count) - count] = 0.0
+    ts = np.repeat(starts, count) + running_sum(gaps, count)
+    return Sessions(slot, number, count, of_row, ts, row_bits)
 
 
 def _machines(
