@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import BinaryIO, cast
 
@@ -28,27 +27,27 @@ def opened(path: str) -> Iterator[BinaryIO]:
     Raises
     ------
     OperatorError
-        The file can't be written.
+        The file can't be written, or not to its end.
     """
     if path == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     try:
-        plain = open(path, "wb")  # noqa: SIM115 - closed below, after the compressor
+        with open(path, "wb") as plain, _packed(path, plain) as out:
+            yield out
     except OSError as error:
-        raise OperatorError(f"{path}: {error.strerror}") from None
-    with plain:
-        if path.endswith(".gz"):
-            # No name and no time in the header: the same traffic is the same file.
-            with gzip.GzipFile("", "wb", 6, plain, mtime=0) as packed:
-                yield cast(BinaryIO, packed)
-        elif path.endswith(".zst"):
-            with zstandard.ZstdCompressor(level=3).stream_writer(plain, closefd=False) as packed:
-                yield cast(BinaryIO, packed)
-        else:
-            with io.BufferedWriter(cast(io.RawIOBase, plain), 1 << 20) as buffered:
-                yield cast(BinaryIO, buffered)
+        raise OperatorError(f"{path}: {error.strerror or error}") from None
+
+
+def _packed(path: str, plain: BinaryIO) -> AbstractContextManager[BinaryIO]:
+    if path.endswith(".gz"):
+        # No name and no time in the header: the same traffic is the same file.
+        return cast(BinaryIO, gzip.GzipFile("", "wb", 6, plain, mtime=0))
+    if path.endswith(".zst"):
+        packer = zstandard.ZstdCompressor(level=3)
+        return cast(BinaryIO, packer.stream_writer(plain, closefd=False))
+    return nullcontext(plain)
 
 
 def write_lines(events: Iterable[Request | Label], out: BinaryIO) -> int:

@@ -51,6 +51,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_clear_error() -> None:
+    with pytest.raises(OperatorError, match="/dev/full: No space left"), opened("/dev/full") as out:
+        write_lines(tiny().events(), out)
+
+
 async def test_kafka_receives_every_event_in_order_under_its_request_id(
     settings_for_broker: Settings,
 ) -> None:
