@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 #: A week of so many accounts is over within a minute and still has peers of every kind.
-ACCOUNTS = 2_000
+ACCOUNTS = 1_500
 _SCENARIO = "saturday-night"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

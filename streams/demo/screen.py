@@ -112,11 +112,11 @@ def told(summary: Summary) -> list[str]:
     if all(attacker.banned for attacker in summary.attackers):
         lines.append(
             f"When the last one was banned they had {summary.pairs_at_ban:,} pairs together, "
-            f"{summary.pairs_at_ban / size:.1%} of the catalogue."
+            f"{summary.pairs_at_ban / size:.2%} of the catalogue."
         )
     lines += [
         "Nobody enforces the decisions in the demo, not even a throttle: the recorded copy goes",
-        f"on to {summary.pairs_unhindered:,} pairs ({summary.pairs_unhindered / size:.1%}).",
+        f"on to {summary.pairs_unhindered:,} pairs ({summary.pairs_unhindered / size:.2%}).",
         "",
         f"Of the {others.accounts:,} others {others.touched} were touched "
         f"({others.touched_per_1000:g} in a thousand).",
@@ -144,5 +144,5 @@ def _told_stop(what: str, stop: Stop | None) -> str:
     after = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
     return (
         f"    {what:<9} {moment(stop.at):%H:%M:%S}Z, after {after} and {stop.pairs:,} pairs: "
-        f"{stop.catalogue_share:.1%} of the catalogue, {stop.taken_share:.1%} of its copy"
+        f"{stop.catalogue_share:.2%} of the catalogue, {stop.taken_share:.2%} of its copy"
     )

@@ -14,7 +14,7 @@ from streams.demo.stage import Stage
 from streams.render import moment
 from streams.simulate import Label, World
 
-_DIGITS = 4
+_DIGITS = 6
 
 
 class Stop(msgspec.Struct, frozen=True):
