@@ -107,12 +107,6 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     pending: list[Pending] = []
     async with app.checkpointer.working(tp):
         shard = app.shard(tp)
-        if records[0].offset < shard.first_offset:
-            raise OperatorError(
-                f"the state of {tp.topic}[{tp.partition}] reaches to offset {shard.first_offset} "
-                f"and the log goes on at {records[0].offset}: if the topic was made anew, start "
-                "with another kafka.group and an empty state.directory"
-            )
         fresh = [record for record in records if record.offset >= shard.offset]
         for record in fresh:
             request = await _decode(app, tp, record, _arrived_s(record), pending)

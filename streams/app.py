@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from streams.checkpoint import Checkpoints
+from streams.errors import OperatorError
 from streams.health import Readiness
 from streams.homes import Homes
 from streams.kafka import sasl_password, ssl_context
@@ -20,6 +22,8 @@ from streams.settings import Kafka, Settings
 from streams.shard import Shard
 from streams.table import ROCKSDB_OPTIONS, StateTable
 from streams.transport import POLL_RECORDS_MAX, BatchTransport
+
+log = logging.getLogger("pairwatch")
 
 #: Batches waiting in front of an agent: enough that it never runs dry, few enough that a
 #: rebalance throws little away and memory stays bounded (a batch is half a megabyte at most).
@@ -62,6 +66,19 @@ class App(faust.App):  # type: ignore[misc]
     def version(self) -> str:
         """pairwatch's version, as decisions name it."""
         return version("pairwatch")
+
+    def on_new_beginning(self, tp: TP, read: int, offset: int) -> None:
+        """Act on a log that goes on below what was read of it: its topic was made anew."""
+        said = f"{tp.topic}[{tp.partition}] was read up to offset {read} and goes on at {offset}"
+        if tp.topic == self.settings.topics.accounts_source:
+            self.fail(
+                OperatorError(
+                    f"{said}; if the topic was made anew, the state does not belong to it: start "
+                    "with another kafka.group and an empty state.directory"
+                )
+            )
+        else:
+            log.warning("%s: taking it for a topic that was made anew", said)
 
     def fail(self, error: BaseException) -> None:
         """Bring the worker to an end; nothing is committed any more."""

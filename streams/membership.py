@@ -40,7 +40,7 @@ def follow(app: App) -> None:
         app.readiness.assigned([(tp.topic, tp.partition) for tp in mine])
         judged = [tp for tp in mine if tp.topic == app.settings.topics.accounts_source]
         app.metrics.partitions_assigned.set(len(judged))
-        log.info("%d partitions assigned; recovering their state", len(judged))
+        log.info("partitions assigned: %d; recovering their state", len(judged))
 
     async def on_recovered(_: Any, **__: Any) -> None:
         now_s = time.monotonic()

@@ -87,10 +87,8 @@ class Shard:
         #: Which of its two rows holds an account's latest version, for live accounts.
         self._slots: dict[str, int] = {}
         marker = _read_marker(get)
-        #: Where this state was taken up: no earlier record is to come.
-        self.first_offset = marker.offset if marker else 0
         #: The next offset to judge, and the one up to which state is durable.
-        self.offset = self.durable_offset = self.first_offset
+        self.offset = self.durable_offset = marker.offset if marker else 0
         #: The latest event time judged (Unix seconds); 0 before the first.
         self.watermark_s = marker.watermark_s if marker else 0.0
         #: Keys of the decisions in force, and when each ends (Unix seconds).

@@ -58,16 +58,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not polled:
             return polled
         changelogs = self.app.tables.changelog_topics
-        return {
-            # Recovery counts changelog records one by one.
-            tp: records
-            if tp.topic in changelogs
-            else [
+        batches: dict[TP, list[Any]] = {}
+        for tp, records in polled.items():
+            if tp.topic in changelogs:
+                batches[tp] = records  # recovery counts them one by one
+                continue
+            self._notice_new_beginning(tp, records[0].offset)
+            batches[tp] = [
                 Batch(records[i : i + BATCH_RECORDS_MAX])
                 for i in range(0, len(records), BATCH_RECORDS_MAX)
             ]
-            for tp, records in polled.items()
-        }
+        return batches
+
+    def _notice_new_beginning(self, tp: TP, offset: int) -> None:
+        """Read a log that ends before what was read of it already, as of a topic made anew.
+
+        Faust would drop its records until their offsets have caught up.
+        """
+        read, end = self._read_offset[tp], self.highwater(tp)
+        if read is not None and offset < read and end is not None and end < read:
+            self._read_offset[tp] = None
+            self.app.on_new_beginning(tp, read, offset)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Batch):

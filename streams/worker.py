@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from streams import health, topics
 from streams.app import App, create_app
@@ -27,6 +27,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def run(settings: Settings, *, consistency_check: bool = True) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
 
+    After a bug, or when Kafka has failed for too long, the process ends with status 1.
+
     Parameters
     ----------
     settings
@@ -38,8 +40,6 @@ def run(settings: Settings, *, consistency_check: bool = True) -> None:
     ------
     OperatorError
         Something outside the code keeps it from working, at the start or later.
-    SystemExit
-        With status 1 after a bug, or when Kafka has failed for too long.
     """
     _set_up_logging()
     asyncio.run(_run(settings, consistency_check))
@@ -67,10 +67,10 @@ async def _run(settings: Settings, consistency_check: bool) -> None:
     finally:
         await probes.cleanup()
     if isinstance(app.crash_reason, OperatorError):
-        raise app.crash_reason
+        # Without its traceback, which holds on to live objects.
+        raise app.crash_reason.with_traceback(None)
     if app.crashed:
-        log.critical("stopped by a failure: %r; what was not committed is done again", app.failure)
-        sys.exit(1)
+        _end_at_once(f"stopped by {app.crash_reason!r}")
     log.info("stopped: what was judged is committed")
 
 
@@ -89,16 +89,20 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await app.stop()
     except Exception as error:
-        app.fail(error)
-        log.critical("the last checkpoint failed; what was not committed is done again: %r", error)
-        logging.shutdown()
-        os._exit(1)  # threads of a client that waits for its broker would keep us alive for ever
+        _end_at_once(f"the last checkpoint failed: {error!r}")
     if not working.done():
         working.cancel()
         await asyncio.wait({working})
     if not working.cancelled():
         working.result()
     app.checkpointer.clear()
+
+
+def _end_at_once(why: str) -> NoReturn:
+    """End the process in its tracks, as threads of a client that waits would keep it alive."""
+    log.critical("%s; what was not committed is done again", why)
+    logging.shutdown()
+    os._exit(1)
 
 
 @contextmanager

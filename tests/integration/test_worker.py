@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from models.request import Request
-from streams.outbox import partition_of
 from streams.settings import Settings
 from streams.topics import create
 from tests.contract import assert_valid_dead_letter, assert_valid_decision
@@ -105,18 +104,3 @@ async def test_what_is_no_request_ends_in_the_dead_letters_and_the_rest_is_judge
     assert samples["pairwatch_dead_letter_breaker_open"] == 1
     assert "6 dead letters within a minute, limits.dead_letters_per_minute is 5" in why
     assert status == 200
-
-
-async def test_a_key_that_is_not_the_accounts_is_noticed(
-    settings_for_broker: Settings, tmp_path: Path
-) -> None:
-    settings = keyed(settings_for_broker)
-    await create(settings)
-    requests = [Request(START_S + n, f"r{n}", "ann", "view") for n in range(20)]
-    with worker(settings, tmp_path) as running:
-        await produce(settings, requests[:10])
-        await running.handled(10)
-        await produce(settings, requests[10:], partition=1 - partition_of(b"ann", 2))
-        await running.handled(20)
-        samples = await running.metrics()
-    assert samples["pairwatch_misrouted_events_total"] == 10

@@ -27,7 +27,7 @@ from streams.embedded import free_port, spawn
 from streams.kafka import client_arguments
 from streams.outbox import partition_of
 from streams.settings import ENV_PREFIX, Settings
-from streams.shard import Shard
+from streams.shard import Shard, state_offset
 from streams.topic_plan import changelog_topic
 
 #: Joining a group, recovery and judging take seconds on an idle machine; this is for a busy one.
@@ -40,9 +40,12 @@ START_S = 1_709_300_000.0
 class Worker:
     """One worker process with a state directory, a probe port and a log of its own."""
 
-    def __init__(self, settings: Settings, directory: Path, command: str = _COMMAND) -> None:
+    def __init__(
+        self, settings: Settings, directory: Path, command: str, listen: str | None
+    ) -> None:
         state = msgspec.structs.replace(settings.state, directory=str(directory / "state"))
-        metrics = msgspec.structs.replace(settings.metrics, listen=f"127.0.0.1:{free_port()}")
+        listen = listen or f"127.0.0.1:{free_port()}"
+        metrics = msgspec.structs.replace(settings.metrics, listen=listen)
         self.settings = msgspec.structs.replace(settings, state=state, metrics=metrics)
         directory.mkdir(parents=True, exist_ok=True)
         self._log = directory / "worker.log"
@@ -105,6 +108,11 @@ class Worker:
         _, text = await self.get("/metrics")
         return _samples(text)
 
+    async def has_partitions(self, count: int) -> None:
+        """Wait until it has so many of the accounts' partitions."""
+        line = f"pairwatch_partitions_assigned {count}.0"
+        await self.answers("/metrics", lambda _, text: line in text)
+
     async def handled(self, events: int) -> None:
         """Wait until as many events have had an outcome."""
         await self.answers(
@@ -125,9 +133,11 @@ async def until(condition: Callable[[], bool], *workers: Worker) -> None:
 
 
 @contextlib.contextmanager
-def worker(settings: Settings, directory: Path, command: str = _COMMAND) -> Iterator[Worker]:
+def worker(
+    settings: Settings, directory: Path, command: str = _COMMAND, listen: str | None = None
+) -> Iterator[Worker]:
     """Run a worker for the length of a block."""
-    running = Worker(settings, directory, command)
+    running = Worker(settings, directory, command, listen)
     try:
         yield running
     finally:
@@ -315,10 +325,63 @@ async def recovered(settings: Settings) -> dict[int, Shard]:
     return {
         partition: Shard(
             settings.detection(),
-            "any",
+            version("pairwatch"),
             settings.topics.accounts_source,
             partition,
             found.get,
         )
         for partition, found in rows.items()
     }
+
+
+async def caught_up(settings: Settings, events: int, *workers: Worker) -> None:
+    """Wait until so many distinct events are in the accounts' log and in the durable state."""
+    deadline = time.monotonic() + TIMEOUT_S
+    async with (
+        reading(settings, settings.topics.accounts_source) as poll_log,
+        reading(settings, changelog_topic(settings)) as poll_rows,
+    ):
+        while True:
+            log, rows = await poll_log(), await poll_rows()
+            ends = {record.partition: record.offset + 1 for record in log}
+            markers = {
+                r.partition: state_offset({r.key: r.value}.get) for r in rows if r.key == b"m"
+            }
+            if markers == ends:
+                ids = {msgspec.json.decode(r.value, type=Request).request_id for r in log}
+                if len(ids) >= events:
+                    return
+            assert time.monotonic() < deadline, f"{markers}, {ends}\n" + "\n".join(
+                worker.said for worker in workers
+            )
+
+
+async def assert_undisturbed(settings: Settings) -> None:
+    """Assert that decisions and state are those of an undisturbed run over the accounts' log.
+
+    State is the same if it goes on the same: half of the accounts copy, and what the detector
+    says of it tells their counts and what it has learned of all.
+    """
+    log = await read_to_end(settings, settings.topics.accounts_source)
+    expected = Reference(settings, log)
+    assert expected.decisions
+    records = await read_to_end(settings, settings.topics.decisions)
+    told = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
+    assert {decision.decision_id for decision in told} == expected.by_id.keys()
+    assert all(decision == expected.by_id[decision.decision_id] for decision in told)
+
+    shards = await recovered(settings)
+    ends = {record.partition: record.offset + 1 for record in log}
+    assert {number: shard.offset for number, shard in shards.items()} == ends
+    for number, shard in shards.items():
+        in_partition = (r.value or b"" for r in log if r.partition == number)
+        accounts = {msgspec.json.decode(value, type=Request).account_id for value in in_partition}
+        more = [
+            Request(START_S + 9e5 + n, f"more-{account}-{n}", account, "view", [f"{account}-{n}"])
+            for account in sorted(accounts)[::2]
+            for n in range(300)
+        ]
+        offsets = range(ends[number], ends[number] + len(more))
+        observed = shard.detector.observe(more, offsets)
+        assert observed.decisions
+        assert observed == expected.detectors[number].observe(more, offsets)

@@ -1,0 +1,106 @@
+"""What an operator can mend ends the worker with status 2 and one line that says how."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from models.request import Request
+from streams.embedded import free_port
+from streams.kafka import client_arguments, running
+from streams.settings import Kafka, Settings
+from streams.shard import STATE_VERSION
+from streams.topic_plan import changelog_topic
+from streams.topics import create
+from tests.integration.workers import START_S, Worker, produce, worker
+
+
+async def complaint(refused: Worker) -> str:
+    """Return the one line of a worker that has ended over it."""
+    assert await refused.ended() == 2, refused.said
+    assert "Traceback" not in refused.said
+    assert " CRITICAL " not in refused.said
+    lines = [line for line in refused.said.splitlines() if line.startswith("pairwatch: ")]
+    assert len(lines) == 1, refused.said
+    assert refused.said.endswith(lines[0] + "\n")
+    return lines[0]
+
+
+async def test_topics_that_are_missing(settings_for_broker: Settings, tmp_path: Path) -> None:
+    with worker(settings_for_broker, tmp_path) as refused:
+        line = await complaint(refused)
+    assert settings_for_broker.topics.requests in line
+    assert "create them with: pairwatch topics" in line
+
+
+async def test_a_changelog_that_does_not_match_the_requests(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = settings_for_broker
+    name = changelog_topic(settings)
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        await admin.create_topics([NewTopic(name, 3, 1)])
+    await create(settings)
+    with worker(settings, tmp_path) as refused:
+        line = await complaint(refused)
+    assert f"topic {name}: it has 3 partitions, not 2" in line
+    assert "pairwatch topics" in line
+
+
+async def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
+    settings = Settings(kafka=Kafka(brokers=f"127.0.0.1:{free_port()}"))
+    with worker(settings, tmp_path) as refused:
+        assert settings.kafka.brokers in await complaint(refused)
+
+
+async def test_a_port_that_is_taken(settings_for_broker: Settings, tmp_path: Path) -> None:
+    await create(settings_for_broker)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with worker(settings_for_broker, tmp_path, listen=address) as refused:
+            assert f"metrics.listen: can't listen on {address}" in await complaint(refused)
+
+
+async def set_marker(settings: Settings, version: int, offset: int, *rest: object) -> None:
+    """Write the state's marker of the first partition as another worker would."""
+    producer = AIOKafkaProducer(**client_arguments(settings.kafka))
+    await producer.start()
+    try:
+        marker = msgspec.msgpack.encode([version, offset, *rest])
+        await producer.send_and_wait(changelog_topic(settings), marker, key=b"m", partition=0)
+    finally:
+        await producer.stop()
+
+
+async def test_state_of_a_newer_version(settings_for_broker: Settings, tmp_path: Path) -> None:
+    await create(settings_for_broker)
+    await set_marker(settings_for_broker, STATE_VERSION + 1, 0, "unheard of")
+    with worker(settings_for_broker, tmp_path) as refused:
+        assert "run the newer pairwatch again" in await complaint(refused)
+
+
+async def test_a_topic_that_was_made_anew_below_its_state(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = settings_for_broker
+    topics = msgspec.structs.replace(settings.topics, keyed_by_account=True)
+    settings = msgspec.structs.replace(settings, topics=topics)
+    await create(settings)
+    with worker(settings, tmp_path) as first:
+        await produce(settings, [Request(START_S, "r", "ann", "view")] * 20, partition=0)
+        await first.handled(20)
+        await first.stop()
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        await admin.delete_topics([settings.topics.requests])
+    await create(settings)
+    await produce(settings, [Request(START_S, "r", "ann", "view")] * 10, partition=0)
+    with worker(settings, tmp_path) as refused:
+        assert "was read up to offset 20 and goes on at 0;" in await complaint(refused)
