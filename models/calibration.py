@@ -11,19 +11,21 @@ from models.signals import Signal
 RUNGS_PER_DOUBLING = 4
 #: 2**30 of anything in a day is beyond any account; whatever is above shares the last rung.
 RUNGS = 30 * RUNGS_PER_DOUBLING + 1
-#: How many account days the belief about honest accounts weighs against those seen.
-BELIEF_ACCOUNT_DAYS = 200.0
+#: How many account days the belief about honest accounts weighs before any were seen. It gives
+#: way as they come: at as many account days it weighs half, and little more than nothing later.
+BELIEF_ACCOUNT_DAYS = 150.0
 #: What is kept of the past when a day ends: yesterday's world weighs 0.9 of today's, so that
 #: lasting change is followed within weeks and a weekend is not forgotten by Friday.
 DAY_FADING = 0.9
 
 #: The tail is drawn through the heights that these shares of account days reach. Further out, a
 #: handful of copiers would bend it; further in, it describes everyday use.
-_BODY, _SHOULDER = 0.5, 0.05
+_SHOULDER, _TAIL = 0.1, 0.02
 #: The narrowest and the widest spread believed (standard deviations of the logarithm): from a
 #: count that hardly varies to one that spans five decades.
 _SPREAD_MIN, _SPREAD_MAX = 0.2, 2.5
 _NORMAL = NormalDist()
+_APART = _NORMAL.inv_cdf(1 - _TAIL) - _NORMAL.inv_cdf(1 - _SHOULDER)
 
 
 def rung_of(count: float) -> int:
@@ -50,11 +52,11 @@ class Tail:
     the day first reaches it, so that the ladder is up to date without waiting for midnight, and
     nobody weighs more than one day in a day. A day that turns out suspect is taken back.
 
-    Beyond what one day in twenty reaches, the tail is that of the log-normal distribution with
-    the same median and the same twentieth: what people do in a day is a product of many things
-    (sessions, pages, pairs to a page), and a bounded part of attackers in the stream moves
-    neither point far. (A Pareto tail fitted to the far end, as in Siffer et al., Anomaly
-    Detection in Streams with Extreme Value Theory, KDD 2017, follows the attackers instead.)
+    The tail goes on as that of the log-normal distribution which agrees with what one day in
+    ten and one in fifty reach: what people do in a day is a product of many things (sessions,
+    pages, pairs to a page), and a few attackers in the stream move neither point far. (A Pareto
+    tail fitted to the far end, as in Siffer et al., Anomaly Detection in Streams with Extreme
+    Value Theory, KDD 2017, follows the attackers instead.)
 
     Parameters
     ----------
@@ -82,9 +84,7 @@ class Tail:
         self.reached = [0.0] * RUNGS
         spread = math.log(signal.excess / signal.usual) / _NORMAL.inv_cdf(1 - 0.001)
         believed = NormalDist(math.log(signal.usual), spread)
-        self._believed = [
-            BELIEF_ACCOUNT_DAYS * (1 - believed.cdf(math.log(height_of(k)))) for k in range(RUNGS)
-        ]
+        self._believed = [1 - believed.cdf(math.log(height_of(k))) for k in range(RUNGS)]
 
     def begin_day(self) -> None:
         """Count one more account day."""
@@ -108,7 +108,8 @@ class Tail:
 
     def _share(self, rung: int) -> float:
         """Return the share of account days that have reached a rung."""
-        return (self.reached[rung] + self._believed[rung]) / (self.days + BELIEF_ACCOUNT_DAYS)
+        weight = BELIEF_ACCOUNT_DAYS / (1 + self.days / BELIEF_ACCOUNT_DAYS)
+        return (self.reached[rung] + weight * self._believed[rung]) / (self.days + weight)
 
     def _height_of_share(self, share: float) -> float:
         """Return the logarithm of the height that this share of account days reaches."""
@@ -127,9 +128,9 @@ class Tail:
 
     def _fit(self) -> NormalDist:
         """Return the distribution of the logarithm of a day's highest value."""
-        body, shoulder = self._height_of_share(_BODY), self._height_of_share(_SHOULDER)
-        spread = (shoulder - body) / _NORMAL.inv_cdf(1 - _SHOULDER)
-        return NormalDist(body, min(max(spread, _SPREAD_MIN), _SPREAD_MAX))
+        shoulder, tail = self._height_of_share(_SHOULDER), self._height_of_share(_TAIL)
+        spread = min(max((tail - shoulder) / _APART, _SPREAD_MIN), _SPREAD_MAX)
+        return NormalDist(shoulder - spread * _NORMAL.inv_cdf(1 - _SHOULDER), spread)
 
     def probability(self, count: float) -> float:
         """Return the share (0–1) of honest account days expected to reach this count."""
@@ -137,6 +138,11 @@ class Tail:
             return 1.0
         z = self._fit().zscore(math.log(count))
         return 0.5 * math.erfc(z / math.sqrt(2))
+
+    @property
+    def usual(self) -> float:
+        """The height that half of honest account days reach."""
+        return math.exp(self._height_of_share(0.5))
 
     def level(self, probability: float) -> float:
         """Return the count that this share (0–1) of honest account days is expected to reach."""

@@ -11,10 +11,10 @@ from models.calibration import height_of, rung_of
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
 from models.hashing import hash32, hash64
-from models.policy import Finding, Standing, decide
+from models.policy import Finding, decide
 from models.popularity import GetRow, Rows
 from models.population import Population
-from models.profile import CHOICES, NEW_PAIRS, REQUESTS, START, Profile
+from models.profile import CHOICES, LOAD, NEW_PAIRS, START, Profile
 from models.request import Request
 from models.signals import DAY_S, SCALES_S, Measure
 from models.verdict import Exceedance, write
@@ -31,11 +31,17 @@ _CHOICES_LEARNED_MAX = 20
 _PAIRS_LEARNED_MAX = 500
 #: Evidence (decibans) from which nothing is learned of what an account reads: 6 to 1.
 _RARE_LEARNED_MAX = 8.0
-#: A second kind of evidence need not be conclusive: one account day in twenty gets so far.
-_CORROBORATION = 0.05
+#: What a request weighs whose response was the customer's own pairs, or that the service failed
+#: to answer: nobody is a flood for fetching what is theirs, or for trying again in an outage.
+_LIGHT = 0.1
+#: The part of an account's reads that must look like copying before it is throttled, banned: a
+#: person who reads very much drifts, a copier means it.
+_COPIED_THROTTLE, _COPIED_BAN = 0.25, 0.5
+#: What one account day in twenty reaches is worth telling beside what is beyond its level.
+_WORTH_TELLING = 0.05
 
 _PLACES: tuple[tuple[int, Measure], ...] = (
-    (REQUESTS, "requests"),
+    (LOAD, "requests"),
     (NEW_PAIRS, "new_pairs"),
     (CHOICES, "choices"),
 )
@@ -164,6 +170,8 @@ class Detector:
             unsuspected = profile.standing.expires_s < profile.windows[-1][START]
             profile.close_day(ts, learn=unsuspected)
             self.population.begin_account_day(int(ts // DAY_S))
+        if not held:
+            profile.calm_down()  # what went on while a decision held is looked at afresh
         new_pairs, choices = 0.0, 0
         pairs = _foreign_pairs(request)
         if pairs:
@@ -173,7 +181,8 @@ class Detector:
                 choices = self._weigh(profile, pairs)
             if not held and profile.rare < _RARE_LEARNED_MAX:
                 self._learn_pairs(profile, pairs, chosen=chosen)
-        profile.count(ts, int(counted), new_pairs, choices)
+        load = counted * (_LIGHT if _is_light(request) else 1.0)
+        profile.count(ts, int(counted), load, new_pairs, choices)
         suspicious = False
         for i, looks in enumerate(self._looks):
             window, heights = profile.windows[i], profile.heights[i]
@@ -189,7 +198,6 @@ class Detector:
             height = self._climb(profile, self._rare_at, profile.rare, held=held)
             profile.rare_height = abs(height)
             suspicious |= height < 0
-        # What went on while a decision held is looked at again once it has run out.
         return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
 
     def _weigh(self, profile: Profile, pairs: list[int]) -> int:
@@ -199,12 +207,19 @@ class Detector:
             evidence = popularity.evidence(pair, mark)
             if evidence is not None:
                 choices += 1
-                profile.weigh(evidence, rare=popularity.readers(pair) <= 1)
+                profile.weigh(evidence)
         return choices
+
+    def _copied_share(self, profile: Profile) -> float:
+        return self.population.popularity.copied_share(profile.rare, profile.read)
 
     def _reads_like_a_copier(self, profile: Profile) -> bool:
         at = self._rare_at
-        return at is not None and profile.rare >= self.population.levels[at][0]
+        return (
+            at is not None
+            and profile.rare >= self.population.levels[at][0]
+            and self._copied_share(profile) >= _COPIED_THROTTLE
+        )
 
     def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
         popularity, mark = self.population.popularity, profile.mark
@@ -222,7 +237,9 @@ class Detector:
         """
         level, rung = self._level(profile, at), rung_of(count)
         if count >= level:
-            return -height_of(rung + 1)
+            if at != self._rare_at or self._copied_share(profile) >= _COPIED_THROTTLE:
+                return -height_of(rung + 1)
+            return height_of(rung + 1)
         code = self.population.signals[at][1].code
         below = profile.reached.get(code, -1)
         if rung > below and not held:
@@ -253,9 +270,13 @@ class Detector:
             )
             tail = self.population.tails[at]
             probability = tail.probability(observed)
-            if probability <= _CORROBORATION:
+            if probability <= _WORTH_TELLING:
                 beyond = observed >= self._level(profile, at)
                 ban = observed >= self.population.levels[at][1]
+                if at == self._rare_at:
+                    copied = self._copied_share(profile)
+                    beyond &= copied >= _COPIED_THROTTLE
+                    ban &= copied >= _COPIED_BAN
                 found.append(Exceedance(scenario, signal, tail, observed, probability, beyond, ban))
         # What is beyond its level comes before what merely corroborates.
         return sorted(found, key=lambda found: (not found.beyond, found.probability))
@@ -265,19 +286,14 @@ class Detector:
         finding = Finding(
             throttle=any(exceedance.beyond for exceedance in exceedances),
             ban=any(exceedance.ban for exceedance in exceedances),
-            kinds=len({exceedance.signal.kind for exceedance in exceedances}),
+            kinds=len({exceedance.signal.kind for exceedance in exceedances if exceedance.beyond}),
             warm=self.population.warm,
         )
         order = decide(profile.standing, finding, request.ts)
         if order is None:
             return None
         self._take_back(profile)
-        profile.standing = Standing(
-            revision=profile.standing.revision + 1,
-            action=order.action,
-            issued_s=request.ts,
-            expires_s=order.expires_s,
-        )
+        profile.standing = profile.standing.follow(order, request.ts)
         return write(
             request,
             profile,
@@ -326,6 +342,12 @@ class Detector:
         for account_id in gone:
             del self._profiles[account_id]
         return gone
+
+
+def _is_light(request: Request) -> bool:
+    if request.status >= 500:
+        return True
+    return request.owner_id == request.account_id and request.action != "generate"
 
 
 def _foreign_pairs(request: Request) -> list[int]:

@@ -11,9 +11,13 @@ from models.signals import DAY_S, HOUR_S
 Rung = Literal["none", "throttle", "ban"]
 _SEVERITY: dict[str, int] = {"none": 0, "throttle": 1, "ban": 2}
 
-#: Long enough to blunt a copy, short enough that a false one is forgotten the same evening.
+#: The first throttle: long enough to blunt a copy, short enough that a false one is forgotten the
+#: same evening. Each further one doubles, up to a day.
 THROTTLE_S = 1 * HOUR_S
+THROTTLE_S_MAX = 1 * DAY_S
 BAN_S = 1 * DAY_S
+#: How long it takes until a strike weighs half.
+_FORGIVING_S = 2 * DAY_S
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -27,12 +31,29 @@ class Standing(msgspec.Struct, array_like=True):
         The latest one.
     issued_s, expires_s
         Event time, Unix seconds.
+    strikes
+        Decisions so far, older ones weighing less.
     """
 
     revision: int = 0
     action: Rung = "none"
     issued_s: float = 0.0
     expires_s: float = 0.0
+    strikes: float = 0.0
+
+    def strikes_at(self, now_s: float) -> float:
+        """Return what the strikes so far still weigh."""
+        return float(self.strikes * 0.5 ** (max(now_s - self.issued_s, 0.0) / _FORGIVING_S))
+
+    def follow(self, order: Order, now_s: float) -> Standing:
+        """Return where the account stands once an order has been given."""
+        return Standing(
+            revision=self.revision + 1,
+            action=order.action,
+            issued_s=now_s,
+            expires_s=order.expires_s,
+            strikes=self.strikes_at(now_s) + 1,
+        )
 
     def in_force(self, now_s: float) -> bool:
         """Whether the latest decision still holds."""
@@ -83,7 +104,8 @@ def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
     if finding.ban and finding.kinds >= 2 and finding.warm:
         order = Order("ban", now_s + BAN_S)
     elif finding.throttle:
-        order = Order("throttle", now_s + THROTTLE_S)
+        again = THROTTLE_S * 2 ** standing.strikes_at(now_s)
+        order = Order("throttle", now_s + min(again, THROTTLE_S_MAX))
     else:
         return None
     if standing.in_force(now_s):

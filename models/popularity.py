@@ -52,6 +52,7 @@ class PopularityWire(msgspec.Struct, array_like=True):
     reads: int
     renew_at: int
     evidence: list[float]
+    copier_evidence: float
     copy: int
     copy_rows: int
     change_rows: int
@@ -82,6 +83,7 @@ class Popularity:
     __slots__ = (
         "_change_rows",
         "_changes",
+        "_copier_evidence",
         "_copy",
         "_copy_rows",
         "_evidence",
@@ -106,6 +108,8 @@ class Popularity:
         self._reads = 0
         self._renew_at = 0
         self._evidence = [0.0] * CLASSES
+        #: What a read of a copier comes to on average.
+        self._copier_evidence = 0.0
         #: Changes since the last snapshot: slot and reader, packed into 32 bits.
         self._changes = array("I")
         #: The latest whole copy's number and rows, the rows of changes since, and the rows that
@@ -173,16 +177,27 @@ class Popularity:
         if self._reads >= self._renew_at:
             self._renew(catalogue_size or int(self.pairs_seen + self.pairs_unseen))
 
-    @property
-    def rare_share(self) -> float:
-        """The share (0–1) of honest choices whose pair had one other reader at most."""
-        return (self._read[0] + self._read[1]) / max(sum(self._read), 1.0)
+    def copied_share(self, evidence: float, reads: float) -> float:
+        """Return the part (0–1) of an account's reads that its evidence amounts to.
+
+        Of somebody who reads nothing but the catalogue it is 1, of people about 0.
+
+        Parameters
+        ----------
+        evidence
+            What its reads came to, decibans.
+        reads
+            How many there were.
+        """
+        copier = reads * self._copier_evidence
+        return min(evidence / copier, 1.0) if copier > 0 else 0.0
 
     def _renew(self, catalogue_size: int) -> None:
         self._renew_at = self._reads + _RENEW_READS
         used = SLOTS - self._occupied[0]
         known = min(1.0, used / max(catalogue_size, used, 1))
         read = sum(self._read)
+        self._copier_evidence = 0.0
         for c, occupied in enumerate(self._occupied):
             # A pair that was read lies in a slot in use; one that nobody read, anywhere.
             in_use = occupied / used if c and used else 0.0
@@ -191,6 +206,7 @@ class Popularity:
                 honest = (self._read[c] + _BELIEF_READS * copied) / (read + _BELIEF_READS)
                 ratio = _DECIBANS * math.log(copied / honest)
                 self._evidence[c] = min(max(ratio, -_EVIDENCE_MAX), _EVIDENCE_MAX)
+                self._copier_evidence += copied * self._evidence[c]
             else:
                 self._evidence[c] = 0.0
 
@@ -242,6 +258,7 @@ class Popularity:
             reads=self._reads,
             renew_at=self._renew_at,
             evidence=self._evidence,
+            copier_evidence=self._copier_evidence,
             copy=self._copy,
             copy_rows=self._copy_rows,
             change_rows=self._change_rows,
@@ -268,6 +285,7 @@ class Popularity:
         self._change_rows = wire.change_rows
         self._read, self._evidence = wire.read, wire.evidence
         self._reads, self._renew_at = wire.reads, wire.renew_at
+        self._copier_evidence = wire.copier_evidence
 
     def _row(self, get: GetRow, key: bytes) -> bytes:
         row = get(key)

@@ -46,10 +46,12 @@ class Population:
             if config.scenarios.get(scenario.name) != "off"
             for signal in scenario.signals
         )
-        shares = max(len(self.signals), 1)
-        #: Budgets are shared out evenly: if each signal errs independently their sum holds.
-        self._p_throttle = config.false_throttles_per_1000_account_days / 1_000 / shares
-        self._p_ban = config.false_bans_per_100000_account_days / 100_000 / shares
+        #: Budgets are shared out by stake, evenly within a scenario: even if each signal errs on
+        #: days of its own their sum holds.
+        stakes = [scenario.stake / len(scenario.signals) for scenario, _ in self.signals]
+        self._shares = [stake / sum(stakes) for stake in stakes]
+        self._p_throttle = config.false_throttles_per_1000_account_days / 1_000
+        self._p_ban = config.false_bans_per_100000_account_days / 100_000
         self.catalogue_told = config.catalogue_size
         self.popularity = Popularity()
         self.tails = [Tail(signal) for _, signal in self.signals]
@@ -85,7 +87,8 @@ class Population:
 
     def _refit(self) -> None:
         self.levels = [
-            (tail.level(self._p_throttle), tail.level(self._p_ban)) for tail in self.tails
+            (tail.level(self._p_throttle * share), tail.level(self._p_ban * share))
+            for tail, share in zip(self.tails, self._shares, strict=True)
         ]
         if self.tails:
             self._refit_at = self.tails[0].days + _REFIT_ACCOUNT_DAYS

@@ -39,7 +39,6 @@ class _Wire(msgspec.Struct, array_like=True):
     taken_back: bool
     rare: float
     rare_height: float
-    read_rare: float
     read: float
     life: bytes
     today: bytes
@@ -51,8 +50,8 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 #: What a window holds, by position: when it began, then its counts by measure.
-START, REQUESTS, NEW_PAIRS, CHOICES = range(4)
-_EMPTY = (float("-inf"), 0, 0.0, 0)
+START, REQUESTS, LOAD, NEW_PAIRS, CHOICES = range(5)
+_EMPTY = (float("-inf"), 0, 0.0, 0.0, 0)
 #: On a new day the first of anything is worth a look.
 _FIRST = [1.0] * len(_EMPTY)
 
@@ -61,7 +60,7 @@ class Profile:
     """One account's counts, sketches, habits and standing.
 
     Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
-    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `NEW_PAIRS` and `CHOICES`.
+    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `LOAD`, `NEW_PAIRS` and `CHOICES`.
     `heights[i]` has in the same places the counts at which a look is due, `calm[i]` those to go
     back to with the next window after they were raised in a suspicious one.
 
@@ -84,7 +83,6 @@ class Profile:
         "rare_height",
         "reached",
         "read",
-        "read_rare",
         "recent",
         "samples",
         "standing",
@@ -105,9 +103,8 @@ class Profile:
         #: The running evidence of reading what hardly anybody reads, decibans; never below zero.
         self.rare = 0.0
         self.rare_height = 1.0
-        #: The reads behind it, and how many of them were of pairs with one other reader at most.
+        #: The choices behind it, since it last was zero.
         self.read = 0.0
-        self.read_rare = 0.0
         self.life = datasketches.hll_sketch(_LIFE_LG_K, datasketches.HLL_4)
         self.life_pairs = 0.0
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
@@ -133,7 +130,6 @@ class Profile:
             left = _RARE_FADING ** ((ts - day[START]) // DAY_S)
             self.rare *= left
             self.read *= left
-            self.read_rare *= left
         self.rare_height = 1.0
         self.heights = [list(_FIRST) for _ in SCALES_S]
         self.calm = [None] * len(SCALES_S)
@@ -155,25 +151,28 @@ class Profile:
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
-    def weigh(self, evidence: float, *, rare: bool) -> None:
+    def weigh(self, evidence: float) -> None:
         """Add a choice and what it says (decibans) to the running evidence."""
-        self.rare = max(self.rare + evidence, 0.0)
-        self.read += 1
-        self.read_rare += rare
+        self.rare += evidence
+        if self.rare <= 0:
+            self.rare = self.read = 0.0
+        else:
+            self.read += 1
 
-    def count(self, ts: float, requests: int, new_pairs: float, choices: int) -> None:
+    def count(self, ts: float, requests: int, load: float, new_pairs: float, choices: int) -> None:
         """Count in the window of each scale that the time falls into."""
         for i, window in enumerate(self.windows):
             scale_s = SCALES_S[i]
             start_s = window[START]
             if ts >= start_s + scale_s:
-                self.windows[i] = [ts - ts % scale_s, requests, new_pairs, choices]
+                self.windows[i] = [ts - ts % scale_s, requests, load, new_pairs, choices]
                 if (calm := self.calm[i]) is not None:
                     self.heights[i], self.calm[i] = calm, None
             elif ts >= start_s - scale_s:
                 # A window early is an ordinary delay; anything earlier belongs to windows that
                 # are gone, and counting it here would make a crowd of a skewed clock.
                 window[REQUESTS] += requests
+                window[LOAD] += load
                 window[NEW_PAIRS] += new_pairs
                 window[CHOICES] += choices
 
@@ -182,6 +181,12 @@ class Profile:
         if self.calm[i] is None:
             self.calm[i] = list(self.heights[i])
         self.heights[i][place] = height
+
+    def calm_down(self) -> None:
+        """Look at the counts of suspicious windows at the usual heights again."""
+        for i, calm in enumerate(self.calm):
+            if calm is not None:
+                self.heights[i], self.calm[i] = calm, None
 
     def add_sample(self, request_id: str) -> None:
         """Keep a request's id as an example, dropping the oldest beyond the bound."""
@@ -211,7 +216,6 @@ class Profile:
                 taken_back=self.taken_back,
                 rare=self.rare,
                 rare_height=self.rare_height,
-                read_rare=self.read_rare,
                 read=self.read,
                 life=self.life.serialize_compact(),
                 today=self.today.serialize_compact(),
@@ -242,7 +246,7 @@ class Profile:
         profile.heights, profile.calm = wire.heights, wire.calm
         profile.reached, profile.taken_back = wire.reached, wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
-        profile.read_rare, profile.read = wire.read_rare, wire.read
+        profile.read = wire.read
         profile.life = datasketches.hll_sketch.deserialize(wire.life)
         profile.life_pairs = profile.life.get_estimate()
         profile.today = datasketches.hll_sketch.deserialize(wire.today)

@@ -19,13 +19,15 @@ from models.decision import (
 )
 from models.policy import Order
 from models.population import Population
-from models.profile import REQUESTS, START, Profile
+from models.profile import NEW_PAIRS, REQUESTS, START, Profile
 from models.request import Request
 from models.scenarios import Scenario
-from models.signals import Signal
+from models.signals import SCALES_S, Signal
 
 #: A throttled account gets what nineteen in twenty accounts make do with.
 _THROTTLE_SHARE = 0.05
+#: Pairs opened in a day by somebody of whom no habit is known.
+_CHOICES_A_DAY = 20.0
 
 
 class Exceedance(NamedTuple):
@@ -79,7 +81,7 @@ def write(
         value=request.account_id,
         revision=revision,
         action=order.action,
-        limit_per_minute=_limit(strongest) if order.action == "throttle" else None,
+        limit_per_minute=_limit(strongest, profile) if order.action == "throttle" else None,
         issued_at=rfc3339(request.ts),
         expires_at=rfc3339(order.expires_s),
         simulated=mode == "shadow",
@@ -100,10 +102,20 @@ def write(
     )
 
 
-def _limit(strongest: Exceedance) -> float:
-    """Return requests per minute with which others get along over the same time."""
+def _limit(strongest: Exceedance, profile: Profile) -> float:
+    """Return requests per minute with which others get along over the same time.
+
+    Where pairs are what is limited and a request brings many, there are as many fewer requests.
+    """
+    signal = strongest.signal
     per_window = strongest.tail.level(_THROTTLE_SHARE)
-    return max(round(per_window * 60 / strongest.signal.scale_s, 3), 0.001)
+    if signal.measure == "rare_reads":
+        # Its unit can't be let through; what people read in a day can.
+        per_window = profile.habit_choices.usual or _CHOICES_A_DAY
+    elif signal.measure == "new_pairs":
+        window = profile.windows[SCALES_S.index(signal.scale_s)]
+        per_window *= min(1.0, window[REQUESTS] / max(window[NEW_PAIRS], 1.0))
+    return max(round(per_window * 60 / signal.scale_s, 3), 0.001)
 
 
 def _reasons(
@@ -116,11 +128,12 @@ def _reasons(
         signal = exceedance.signal
         weight = round(surprise / sum(surprises), 3)
         if signal.measure == "rare_reads":
+            copied = population.popularity.copied_share(profile.rare, profile.read)
             reasons.append(
                 Reason(
-                    signal="of the pairs it opens, those that at most one other account has read",
-                    observed=round(100 * profile.read_rare / max(profile.read, 1), 1),
-                    expected=round(100 * population.popularity.rare_share, 1),
+                    signal="part of the pairs opened that follows the catalogue instead of people",
+                    observed=round(100 * copied, 1),
+                    expected=0.0,
                     unit="%",
                     weight=weight,
                 )
@@ -130,7 +143,7 @@ def _reasons(
                 Reason(
                     signal=signal.name,
                     observed=round(exceedance.observed, 1),
-                    expected=round(exceedance.tail.level(0.5), 1),
+                    expected=round(exceedance.tail.usual, 1),
                     unit=signal.unit,
                     weight=weight,
                 )

@@ -10,11 +10,12 @@ from models.signals import DAY_S, HOUR_S, MINUTE_S, Signal
 SCENARIO = Scenario(
     name="catalogue-sweep",
     signals=(
-        Signal("choices", MINUTE_S, usual=2, excess=30),
-        Signal("choices", HOUR_S, usual=6, excess=250),
-        Signal("choices", DAY_S, usual=8, excess=400),
-        Signal("new_pairs", MINUTE_S, usual=40, excess=800),
-        Signal("new_pairs", HOUR_S, usual=120, excess=4_000),
-        Signal("new_pairs", DAY_S, usual=160, excess=12_000),
+        Signal("choices", MINUTE_S, usual=3, excess=60),
+        Signal("choices", HOUR_S, usual=10, excess=600),
+        Signal("choices", DAY_S, usual=15, excess=1_500),
+        Signal("new_pairs", MINUTE_S, usual=40, excess=1_000),
+        Signal("new_pairs", HOUR_S, usual=100, excess=5_000),
+        Signal("new_pairs", DAY_S, usual=150, excess=15_000),
     ),
+    stake=3,
 )

@@ -15,9 +15,12 @@ class Scenario(msgspec.Struct, frozen=True):
     name
         As it stands in decisions and settings, such as `catalogue-sweep`.
     signals
-        What speaks for it. The false-alarm budget is shared out over the signals of all
-        scenarios that are switched on.
+        What speaks for it.
+    stake
+        Its part of the false-alarm budget, in proportion to those of the other scenarios that
+        are switched on: more where patience is what it takes to see.
     """
 
     name: str
     signals: tuple[Signal, ...]
+    stake: float

@@ -9,5 +9,6 @@ from models.signals import DAY_S, Signal
 
 SCENARIO = Scenario(
     name="slow-drip",
-    signals=(Signal("rare_reads", DAY_S, usual=2, excess=80),),
+    signals=(Signal("rare_reads", DAY_S, usual=3, excess=100),),
+    stake=4,
 )
