@@ -72,14 +72,19 @@ class Population:
         popularity = self.popularity
         return self.catalogue_told or max(int(popularity.pairs_seen + popularity.pairs_unseen), 1)
 
-    def begin_account_day(self, day: int) -> None:
-        """Count an account's day (days since 1970, UTC) that begins with a request."""
+    def begin_account_day(self, day: int, *, counted: bool) -> None:
+        """Take note of an account's day (days since 1970, UTC) that begins with a request.
+
+        That of a suspect is not counted.
+        """
         if day > self._day:
             if self._day:
                 for tail in self.tails:
                     tail.fade()
                 self._refit_at = 0.0
             self._day = day
+        if not counted:
+            return
         for tail in self.tails:
             tail.begin_day()
         if self.tails and self.tails[0].days >= self._refit_at:

@@ -1,0 +1,213 @@
+"""What a request says about its account: scores it first, and then learns from it."""
+
+from __future__ import annotations
+
+from models.calibration import height_of, rung_of
+from models.hashing import hash64
+from models.policy import Finding
+from models.population import Population
+from models.profile import CHOICES, LOAD, NEW_PAIRS, START, Profile
+from models.request import Request
+from models.signals import DAY_S, SCALES_S, Measure
+from models.verdict import Exceedance
+
+#: An account may always do this many times its own habit …
+_HABIT_TIMES = 5.0
+#: … up to this many times the level for everybody: a habit grown on purpose buys no more.
+_LEEWAY_MAX = 4.0
+#: Days after which an account has a habit.
+_HABIT_DAYS = 7
+#: Choices of one account that the population learns from in a day, so that nobody dominates it.
+_CHOICES_LEARNED_MAX = 20
+#: The same for the pairs it was shown or chose; heavy readers see a few thousand.
+_PAIRS_LEARNED_MAX = 500
+#: Evidence (decibans) from which nothing is learned of what an account reads: 6 to 1.
+_RARE_LEARNED_MAX = 8.0
+#: What a request weighs whose response was the customer's own pairs, or that the service failed
+#: to answer: nobody is a flood for fetching what is theirs, or for trying again in an outage.
+_LIGHT = 0.1
+#: The part of an account's reads that must look like copying before it is throttled, banned: a
+#: person who reads very much drifts, a copier means it.
+_COPIED_THROTTLE, _COPIED_BAN = 0.25, 0.5
+#: What one account day in twenty reaches is worth telling beside what is beyond its level.
+_WORTH_TELLING = 0.05
+
+_PLACES: tuple[tuple[int, Measure], ...] = (
+    (LOAD, "requests"),
+    (NEW_PAIRS, "new_pairs"),
+    (CHOICES, "choices"),
+)
+_PLACE = {measure: place for place, measure in _PLACES}
+
+
+class Judge:
+    """Measures accounts against their peers.
+
+    Parameters
+    ----------
+    population
+        The peers; it learns from what is found unsuspicious.
+    """
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(population.signals)}
+        #: For each time scale: the place of each measure in a window, and its signal's index.
+        self._looks = [
+            [(place, at[name, scale_s]) for place, name in _PLACES if (name, scale_s) in at]
+            for scale_s in SCALES_S
+        ]
+        self._rare_at = at.get(("rare_reads", DAY_S))
+
+    def judge(self, profile: Profile, request: Request, *, counted: bool) -> bool:
+        """Score a request, then learn from it; return whether the account is suspicious now."""
+        ts = request.ts
+        held = profile.standing.in_force(ts)
+        if profile.begins_day(ts):
+            unsuspected = profile.standing.expires_s < profile.windows[-1][START]
+            profile.close_day(ts, learn=unsuspected)
+            self.population.begin_account_day(int(ts // DAY_S), counted=not held)
+            profile.taken_back = held
+        if not held:
+            profile.calm_down()  # what went on while a decision held is looked at afresh
+        new_pairs, choices = 0.0, 0
+        pairs = _foreign_pairs(request)
+        if pairs:
+            new_pairs = profile.see_pairs(pairs)
+            chosen = counted and request.action in ("view", "download")
+            if chosen:
+                choices = self._weigh(profile, pairs)
+            if not held and profile.rare < _RARE_LEARNED_MAX:
+                self._learn_pairs(profile, pairs, chosen=chosen)
+        load = counted * (_LIGHT if _is_light(request) else 1.0)
+        profile.count(ts, int(counted), load, new_pairs, choices)
+        suspicious = False
+        for i, looks in enumerate(self._looks):
+            window, heights = profile.windows[i], profile.heights[i]
+            for place, at in looks:
+                if window[place] >= heights[place]:
+                    height = self._climb(profile, at, window[place], held=held)
+                    if height > 0:
+                        heights[place] = height
+                    else:
+                        suspicious = True
+                        profile.raise_height(i, place, -height)
+        if profile.rare >= profile.rare_height and self._rare_at is not None:
+            height = self._climb(profile, self._rare_at, profile.rare, held=held)
+            profile.rare_height = abs(height)
+            suspicious |= height < 0
+        return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
+
+    def _weigh(self, profile: Profile, pairs: list[int]) -> int:
+        """Add what these choices say about the account; return how many said anything."""
+        popularity, mark, choices = self.population.popularity, profile.mark, 0
+        for pair in pairs:
+            evidence = popularity.evidence(pair, mark)
+            if evidence is not None:
+                choices += 1
+                profile.weigh(evidence)
+        return choices
+
+    def _copied_share(self, profile: Profile) -> float:
+        return self.population.popularity.copied_share(profile.rare, profile.read)
+
+    def _reads_like_a_copier(self, profile: Profile) -> bool:
+        at = self._rare_at
+        return (
+            at is not None
+            and profile.rare >= self.population.levels[at][0]
+            and self._copied_share(profile) >= _COPIED_THROTTLE
+        )
+
+    def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
+        popularity, mark = self.population.popularity, profile.mark
+        if chosen and profile.windows[-1][CHOICES] < _CHOICES_LEARNED_MAX:
+            for pair in pairs:
+                popularity.learn_choice(pair, mark, self.population.catalogue_told)
+        if profile.windows[-1][NEW_PAIRS] < _PAIRS_LEARNED_MAX:
+            for pair in pairs:
+                popularity.learn(pair, mark)
+
+    def _climb(self, profile: Profile, at: int, count: float, *, held: bool) -> float:
+        """Judge a signal at a new height, and learn it if it is unsuspicious.
+
+        Returns the count at which to look again, negative if this one is beyond the level.
+        """
+        level, rung = self._level(profile, at), rung_of(count)
+        if count >= level:
+            if at != self._rare_at or self._copied_share(profile) >= _COPIED_THROTTLE:
+                return -height_of(rung + 1)
+            return height_of(rung + 1)
+        code = self.population.signals[at][1].code
+        below = profile.reached.get(code, -1)
+        if rung > below and not held:
+            self.population.tails[at].reach(below, rung)
+            profile.reached[code] = rung
+        return min(height_of(max(rung, below) + 1), level)
+
+    def _level(self, profile: Profile, at: int) -> float:
+        """Return the count from which a signal asks for a throttle, for this account."""
+        signal = self.population.signals[at][1]
+        level = self.population.levels[at][0]
+        if signal.scale_s == DAY_S and signal.measure in ("requests", "choices"):
+            habit = (
+                profile.habit_requests if signal.measure == "requests" else profile.habit_choices
+            )
+            if habit.days >= _HABIT_DAYS:
+                return max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
+        return level
+
+    def find(self, exceedances: list[Exceedance]) -> Finding:
+        """Return how grave these exceedances are together."""
+        return Finding(
+            throttle=any(exceedance.beyond for exceedance in exceedances),
+            ban=any(exceedance.ban for exceedance in exceedances),
+            kinds=len({exceedance.signal.kind for exceedance in exceedances if exceedance.beyond}),
+            warm=self.population.warm,
+        )
+
+    def exceedances(self, profile: Profile) -> list[Exceedance]:
+        """Return the signals that are out of the ordinary, the least probable first."""
+        found = []
+        for at, (scenario, signal) in enumerate(self.population.signals):
+            observed = (
+                profile.rare
+                if signal.measure == "rare_reads"
+                else profile.windows[SCALES_S.index(signal.scale_s)][_PLACE[signal.measure]]
+            )
+            tail = self.population.tails[at]
+            probability = tail.probability(observed)
+            if probability <= _WORTH_TELLING:
+                beyond = observed >= self._level(profile, at)
+                ban = observed >= self.population.levels[at][1]
+                if at == self._rare_at:
+                    copied = self._copied_share(profile)
+                    beyond &= copied >= _COPIED_THROTTLE
+                    ban &= copied >= _COPIED_BAN
+                found.append(Exceedance(scenario, signal, tail, observed, probability, beyond, ban))
+        # What is beyond its level comes before what merely corroborates.
+        return sorted(found, key=lambda found: (not found.beyond, found.probability))
+
+    def take_back(self, profile: Profile) -> None:
+        """Unlearn the running day of an account that has turned out suspect."""
+        if not profile.taken_back:
+            profile.taken_back = True
+            for (_, signal), tail in zip(
+                self.population.signals, self.population.tails, strict=True
+            ):
+                tail.take_back(profile.reached.pop(signal.code, -1))
+
+
+def _is_light(request: Request) -> bool:
+    if request.status >= 500:
+        return True
+    return request.owner_id == request.account_id and request.action != "generate"
+
+
+def _foreign_pairs(request: Request) -> list[int]:
+    """Return the hashes of other people's pairs that a request was given."""
+    if not request.pair_ids or request.status >= 400 or request.action == "generate":
+        return []
+    if request.owner_id == request.account_id:
+        return []
+    return [hash64(pair_id) for pair_id in request.pair_ids]
