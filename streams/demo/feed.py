@@ -24,6 +24,7 @@ from streams.simulate import Label
 AHEAD_MAX = 12_000
 _CHUNK = 2_000
 _ACKNOWLEDGE_TIMEOUT_S = 60.0
+DAY_S = 86_400
 
 _Rows = dict[int, list[tuple[bytes, bytes]]]
 
@@ -51,6 +52,8 @@ class Feed:
         #: For each attacker when (event time) it was first sent each pair of others, from its
         #: first request of the attack on; at most the catalogue for each.
         self.taken: dict[str, dict[str, float]] = {name: {} for name in self._begins_s}
+        #: Who made a request on which day (UTC, counted from 1970): seven entries an account.
+        self.account_days: set[tuple[str, int]] = set()
         self.sent = 0
         self.done = False
         self._settled = 0
@@ -102,6 +105,7 @@ class Feed:
         for event in events:
             key = event.account_id.encode()
             rows[partition_of(key, self._partitions)].append((key, self._encode(event)))
+            self.account_days.add((event.account_id, int(event.ts // DAY_S)))
             begins_s = self._begins_s.get(event.account_id)
             if begins_s is not None and event.ts >= begins_s:
                 self._write_down(event)

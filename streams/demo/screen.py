@@ -119,7 +119,8 @@ def told(summary: Summary) -> list[str]:
         f"on to {summary.pairs_unhindered:,} pairs ({summary.pairs_unhindered / size:.2%}).",
         "",
         f"Of the {others.accounts:,} others {others.touched} were touched "
-        f"({others.touched_per_1000:g} in a thousand).",
+        f"({others.touched_per_1000:g} in a thousand), on {others.touched_days} of their "
+        f"{others.account_days:,} account-days.",
     ]
     lines += [
         f"  {count} {kind}: {_PAST[action]}"
@@ -140,7 +141,7 @@ def _told_attacker(attacker: Attacker) -> list[str]:
 def _told_stop(what: str, stop: Stop | None) -> str:
     if stop is None:
         return f"    {what:<9} never"
-    minutes, seconds = divmod(round(stop.after_s), 60)
+    minutes, seconds = divmod(int(stop.after_s), 60)
     after = f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
     return (
         f"    {what:<9} {moment(stop.at):%H:%M:%S}Z, after {after} and {stop.pairs:,} pairs: "

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from models.decision import Decision, rfc3339
+from streams.demo.feed import DAY_S, Feed
 from streams.demo.play import Audience, Played, play
 from streams.demo.stage import Stage
 from streams.render import moment
 from streams.simulate import Label, World
 
 _DIGITS = 6
+#: What bothers a customer, the gravest first.
+_TOUCHES = ("ban", "throttle")
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -54,11 +57,24 @@ class Attacker(msgspec.Struct, frozen=True):
 
 
 class Others(msgspec.Struct, frozen=True):
-    """All who are honest. `by_kind`: of how many the gravest decision was a throttle, a ban."""
+    """All who are honest.
+
+    Parameters
+    ----------
+    accounts, touched, touched_per_1000
+        How many there are, and how many of them were throttled or banned.
+    account_days, touched_days
+        Days (UTC) on which one of them made a request, and those of them with a throttle or ban:
+        what the false-alarm budgets count in.
+    by_kind
+        Of how many the gravest decision was a throttle, a ban.
+    """
 
     accounts: int
     touched: int
     touched_per_1000: float
+    account_days: int
+    touched_days: int
     by_kind: dict[str, dict[str, int]]
 
 
@@ -140,7 +156,7 @@ def summarise(world: World, accounts_asked: int, labels: list[Label], played: Pl
             {p for a, ps in taken.items() for p, at in ps.items() if at <= until_s[a]}
         ),
         pairs_unhindered=len({pair for pairs in taken.values() for pair in pairs}),
-        others=_others([label for label in labels if label.honest], by_account),
+        others=_others([label for label in labels if label.honest], by_account, played.feed),
     )
 
 
@@ -174,11 +190,20 @@ def _attacker(
     )
 
 
-def _others(honest: Sequence[Label], by_account: Mapping[str, Sequence[Decision]]) -> Others:
+def _others(
+    honest: Sequence[Label], by_account: Mapping[str, Sequence[Decision]], feed: Feed
+) -> Others:
     by_kind: dict[str, Counter[str]] = {}
+    names = {label.account_id for label in honest}
+    touched_days = {
+        (name, int(moment(decision.issued_at).timestamp() // DAY_S))
+        for name in names & by_account.keys()
+        for decision in by_account[name]
+        if decision.action in _TOUCHES
+    }
     for label in honest:
         actions = {decision.action for decision in by_account.get(label.account_id, ())}
-        gravest = next((action for action in ("ban", "throttle") if action in actions), None)
+        gravest = next((action for action in _TOUCHES if action in actions), None)
         if gravest is not None:
             by_kind.setdefault(label.kind, Counter())[gravest] += 1
     touched = sum(sum(counts.values()) for counts in by_kind.values())
@@ -186,6 +211,8 @@ def _others(honest: Sequence[Label], by_account: Mapping[str, Sequence[Decision]
         accounts=len(honest),
         touched=touched,
         touched_per_1000=round(1000 * touched / len(honest), 2),
+        account_days=sum(name in names for name, _ in feed.account_days),
+        touched_days=len(touched_days),
         by_kind={kind: dict(counts) for kind, counts in sorted(by_kind.items())},
     )
 

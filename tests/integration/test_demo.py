@@ -128,6 +128,9 @@ def test_the_summary_agrees_with_the_labels_and_with_a_replay_of_the_week(tmp_pa
     touched = {decision.value for decision in decisions} - copiers
     assert others["accounts"] == len(labels) - len(copiers)
     assert others["touched"] == len(touched)
+    days = {(event.account_id, int(event.ts // 86_400)) for event in world.events()}
+    assert others["account_days"] == sum(name not in copiers for name, _ in days)
+    assert others["touched"] <= others["touched_days"] <= len(decisions)
     assert sum(sum(counts.values()) for counts in others["by_kind"].values()) == len(touched)
 
 
