@@ -146,4 +146,6 @@ class Tail:
 
     def level(self, probability: float) -> float:
         """Return the count that this share (0–1) of honest account days is expected to reach."""
-        return math.exp(self._fit().inv_cdf(1 - probability))
+        # The normal distribution is symmetric, and `1 - probability` may not differ from 1.
+        fit, z = self._fit(), -_NORMAL.inv_cdf(min(probability, 0.5))
+        return math.exp(fit.mean + z * fit.stdev)

@@ -14,9 +14,10 @@ from models.signals import DAY_S, SCALES_S
 #: there are few. Together they are half of the two kilobytes that a profile may take.
 _LIFE_LG_K = 10
 _DAY_LG_K = 9
-#: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes.
+#: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes, which
+#: is what the rest of a profile leaves of the two kilobytes.
 _SAMPLES_MAX = 10
-_SAMPLES_BYTES_MAX = 256
+_SAMPLES_BYTES_MAX = 160
 
 VERSION = 1
 
@@ -32,7 +33,8 @@ _RARE_FADING = 0.9
 class _Wire(msgspec.Struct, array_like=True):
     version: int
     first_s: float
-    windows: list[list[float]]
+    # A count stays the integer that it is: as a float it would take thrice the space.
+    windows: list[list[int | float]]
     heights: list[list[float]]
     calm: list[list[float] | None]
     reached: dict[str, int]
@@ -192,9 +194,9 @@ class Profile:
         """Keep a request's id as an example, dropping the oldest beyond the bound."""
         samples = self.samples
         samples.append(request_id)
-        while len(samples) > _SAMPLES_MAX or (
-            sum(len(sample.encode()) for sample in samples) > _SAMPLES_BYTES_MAX
-            and len(samples) > 1
+        while (
+            len(samples) > _SAMPLES_MAX
+            or sum(len(sample.encode()) for sample in samples) > _SAMPLES_BYTES_MAX
         ):
             del samples[0]
 
@@ -210,8 +212,8 @@ class Profile:
                 version=VERSION,
                 first_s=self.first_s,
                 windows=self.windows,
-                heights=self.heights,
-                calm=self.calm,
+                heights=[heights[LOAD:] for heights in self.heights],
+                calm=[calm and calm[LOAD:] for calm in self.calm],
                 reached=self.reached,
                 taken_back=self.taken_back,
                 rare=self.rare,
@@ -243,7 +245,8 @@ class Profile:
             )
         profile = cls(wire.first_s, mark)
         profile.windows = wire.windows
-        profile.heights, profile.calm = wire.heights, wire.calm
+        profile.heights = [_FIRST[:LOAD] + heights for heights in wire.heights]
+        profile.calm = [calm and _FIRST[:LOAD] + calm for calm in wire.calm]
         profile.reached, profile.taken_back = wire.reached, wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read

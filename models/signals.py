@@ -31,7 +31,7 @@ _WORDS: dict[str, _Words] = {
     "new_pairs": _Words("n", "pairs never seen before", "pairs", "coverage"),
     "choices": _Words("c", "pairs opened one by one", "pairs", "coverage"),
     "rare_reads": _Words(
-        "l", "evidence from reading what hardly anybody reads", "nats", "long tail"
+        "l", "evidence from reading what hardly anybody reads", "decibans", "long tail"
     ),
 }
 

@@ -90,11 +90,11 @@ def write(
         reasons=_reasons(exceedances, profile, population),
         evidence=Evidence(
             window_start=rfc3339(day[START]),
-            window_end=rfc3339(request.ts),
+            window_end=rfc3339(max(request.ts, profile.recent.latest_s)),
             requests=int(day[REQUESTS]),
             distinct_pairs=pairs,
             catalogue_share=round(min(1.0, pairs / population.catalogue_size), 6),
-            sample_request_ids=tuple(profile.samples),
+            sample_request_ids=tuple(profile.samples) or (request.request_id,),
             linked_accounts=(),
             source=source,
         ),
@@ -121,7 +121,7 @@ def _limit(strongest: Exceedance, profile: Profile) -> float:
 def _reasons(
     exceedances: list[Exceedance], profile: Profile, population: Population
 ) -> tuple[Reason, ...]:
-    """Weigh each signal by how improbable it is; the weights sum to one."""
+    """Weigh each signal by how improbable it is, the heaviest first; the weights sum to one."""
     surprises = [-math.log(max(exceedance.probability, 1e-300)) for exceedance in exceedances]
     reasons = []
     for exceedance, surprise in zip(exceedances, surprises, strict=True):
@@ -148,4 +148,4 @@ def _reasons(
                     weight=weight,
                 )
             )
-    return tuple(reasons)
+    return tuple(sorted(reasons, key=lambda reason: -reason.weight))
