@@ -73,11 +73,12 @@ class Judge:
         new_pairs, choices = 0.0, 0
         pairs = _foreign_pairs(request)
         if pairs:
-            new_pairs = profile.see_pairs(pairs)
+            today = counted or ts >= profile.windows[-1][START]
+            new_pairs = profile.see_pairs(pairs, today=today)
             chosen = counted and request.action in ("view", "download")
             if chosen:
                 choices = self._weigh(profile, pairs)
-            if not held and profile.rare < _RARE_LEARNED_MAX:
+            if counted and not held and profile.rare < _RARE_LEARNED_MAX:
                 self._learn_pairs(profile, pairs, chosen=chosen)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
         profile.count(ts, int(counted), load, new_pairs, choices)
@@ -140,7 +141,7 @@ class Judge:
             return height_of(rung + 1)
         code = self.population.signals[at][1].code
         below = profile.reached.get(code, -1)
-        if rung > below and not held:
+        if rung > below and not held and not profile.taken_back:
             self.population.tails[at].reach(below, rung)
             profile.reached[code] = rung
         return min(height_of(max(rung, below) + 1), level)

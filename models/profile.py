@@ -140,16 +140,18 @@ class Profile:
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.samples.clear()
 
-    def see_pairs(self, pairs: list[int]) -> float:
+    def see_pairs(self, pairs: list[int], *, today: bool) -> float:
         """Take note of pairs (hashes) of other accounts; return how many were new to this one.
+
+        Those that belong to an earlier day are none of `today`'s.
 
         The count comes from a sketch: exact for the first fifty, then within 3 % of the life
         total (HyperLogLog with the historic inverse probability estimator; Ting 2014).
         """
-        life, today = self.life.update, self.today.update
-        for pair in pairs:
-            life(pair)
-            today(pair)
+        for sketch in (self.life, self.today) if today else (self.life,):
+            update = sketch.update
+            for pair in pairs:
+                update(pair)
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
