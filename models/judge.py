@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from models.calibration import height_of, rung_of
 from models.hashing import hash64
 from models.policy import Finding
@@ -21,14 +23,15 @@ _HABIT_DAYS = 7
 _CHOICES_LEARNED_MAX = 20
 #: The same for the pairs it was shown or chose; heavy readers see a few thousand.
 _PAIRS_LEARNED_MAX = 500
-#: Evidence (decibans) from which nothing is learned of what an account reads: 6 to 1.
-_RARE_LEARNED_MAX = 8.0
+#: The part of the level at which an account's reads are no longer learned from. Much lower, and
+#: those who happen to read rare pairs would be missing among the honest.
+_RARE_LEARNED_MAX = 0.25
 #: What a request weighs whose response was the customer's own pairs, or that the service failed
 #: to answer: nobody is a flood for fetching what is theirs, or for trying again in an outage.
 _LIGHT = 0.1
 #: The part of an account's reads that must look like copying before it is throttled, banned: a
 #: person who reads very much drifts, a copier means it.
-_COPIED_THROTTLE, _COPIED_BAN = 0.25, 0.5
+_COPIED_THROTTLE, _COPIED_BAN = 0.5, 0.75
 #: What one account day in twenty reaches is worth telling beside what is beyond its level.
 _WORTH_TELLING = 0.05
 
@@ -78,7 +81,7 @@ class Judge:
             chosen = counted and request.action in ("view", "download")
             if chosen:
                 choices = self._weigh(profile, pairs)
-            if counted and not held and profile.rare < _RARE_LEARNED_MAX:
+            if counted and not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level:
                 self._learn_pairs(profile, pairs, chosen=chosen)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
         profile.count(ts, int(counted), load, new_pairs, choices)
@@ -112,13 +115,13 @@ class Judge:
     def _copied_share(self, profile: Profile) -> float:
         return self.population.popularity.copied_share(profile.rare, profile.read)
 
-    def _reads_like_a_copier(self, profile: Profile) -> bool:
+    @property
+    def _rare_level(self) -> float:
         at = self._rare_at
-        return (
-            at is not None
-            and profile.rare >= self.population.levels[at][0]
-            and self._copied_share(profile) >= _COPIED_THROTTLE
-        )
+        return math.inf if at is None else self.population.levels[at][0]
+
+    def _reads_like_a_copier(self, profile: Profile) -> bool:
+        return profile.rare >= self._rare_level and self._copied_share(profile) >= _COPIED_THROTTLE
 
     def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
         popularity, mark = self.population.popularity, profile.mark

@@ -26,8 +26,10 @@ _DECIBANS = 10 / math.log(10)
 _EVIDENCE_MAX = 12.0
 #: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
 _BELIEF_READS = 200.0
-#: The evidence follows what was learned at this pace.
+#: The evidence follows what was learned at this pace, and the last ten paces weigh most: the
+#: catalogue as it stands must not be held against what was read when less of it was known.
 _RENEW_READS = 256
+_RENEW_FADING = 0.9
 #: Above this share of slots in use, or this mean of readers, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
 _FILL_MAX = 0.6
@@ -209,6 +211,7 @@ class Popularity:
                 self._copier_evidence += copied * self._evidence[c]
             else:
                 self._evidence[c] = 0.0
+        self._read = [count * _RENEW_FADING for count in self._read]
 
     def _halve(self) -> None:
         """Forget half of everything."""

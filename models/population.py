@@ -8,7 +8,7 @@ from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail
 from models.config import DetectionConfig
 from models.popularity import GetRow, Popularity, PopularityWire, Rows
 from models.scenarios import SCENARIOS, Scenario
-from models.signals import Signal
+from models.signals import Measure, Signal
 
 #: Levels follow the tails at this pace: refitting costs as much as judging a hundred requests.
 _REFIT_ACCOUNT_DAYS = 16
@@ -71,6 +71,13 @@ class Population:
         """Pairs in the catalogue: as told, else those seen and those that must be there, too."""
         popularity = self.popularity
         return self.catalogue_told or max(int(popularity.pairs_seen + popularity.pairs_unseen), 1)
+
+    def tail(self, measure: Measure, scale_s: int) -> Tail | None:
+        """Return how far honest account days reach in a signal, if it is measured."""
+        for tail in self.tails:
+            if tail.signal.measure == measure and tail.signal.scale_s == scale_s:
+                return tail
+        return None
 
     def begin_account_day(self, day: int, *, counted: bool) -> None:
         """Take note of an account's day (days since 1970, UTC) that begins with a request.

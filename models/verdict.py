@@ -26,8 +26,6 @@ from models.signals import SCALES_S, Signal
 
 #: A throttled account gets what nineteen in twenty accounts make do with.
 _THROTTLE_SHARE = 0.05
-#: Pairs opened in a day by somebody of whom no habit is known.
-_CHOICES_A_DAY = 20.0
 
 
 class Exceedance(NamedTuple):
@@ -81,7 +79,9 @@ def write(
         value=request.account_id,
         revision=revision,
         action=order.action,
-        limit_per_minute=_limit(strongest, profile) if order.action == "throttle" else None,
+        limit_per_minute=_limit(strongest, profile, population)
+        if order.action == "throttle"
+        else None,
         issued_at=rfc3339(request.ts),
         expires_at=rfc3339(order.expires_s),
         simulated=mode == "shadow",
@@ -102,20 +102,23 @@ def write(
     )
 
 
-def _limit(strongest: Exceedance, profile: Profile) -> float:
+def _limit(strongest: Exceedance, profile: Profile, population: Population) -> float:
     """Return requests per minute with which others get along over the same time.
 
-    Where pairs are what is limited and a request brings many, there are as many fewer requests.
+    Where pairs are what is limited and a request brings many, there are as many fewer requests;
+    and with each strike there is half as much.
     """
-    signal = strongest.signal
-    per_window = strongest.tail.level(_THROTTLE_SHARE)
+    signal, tail = strongest.signal, strongest.tail
+    requests_per_unit = 1.0
     if signal.measure == "rare_reads":
-        # Its unit can't be let through; what people read in a day can.
-        per_window = profile.habit_choices.usual or _CHOICES_A_DAY
+        # Decibans can't be let through; the pairs that people open in a day can.
+        tail = population.tail("choices", signal.scale_s) or tail
     elif signal.measure == "new_pairs":
         window = profile.windows[SCALES_S.index(signal.scale_s)]
-        per_window *= min(1.0, window[REQUESTS] / max(window[NEW_PAIRS], 1.0))
-    return max(round(per_window * 60 / signal.scale_s, 3), 0.001)
+        requests_per_unit = min(1.0, window[REQUESTS] / max(window[NEW_PAIRS], 1.0))
+    per_window = tail.level(_THROTTLE_SHARE) * requests_per_unit
+    tighter = 2 ** (profile.standing.strikes - 1)
+    return max(round(per_window * 60 / signal.scale_s / tighter, 3), 0.001)
 
 
 def _reasons(
