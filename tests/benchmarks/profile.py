@@ -1,0 +1,91 @@
+"""Where the worker's time goes, sampled by py-spy while it judges."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from rich.table import Table
+
+from tests.benchmarks.measure import Measurement
+from tests.benchmarks.subjects import Bench, watch, worker
+from tests.benchmarks.tools import tools
+
+#: The innermost frame that is named here says to which step a sample belongs.
+_STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("decode", ("decode_request", "_decode (streams/agents", "_arrived_s")),
+    ("hash ids and pairs", ("hash64", "hash32", "_foreign_pairs")),
+    ("tell repeats", ("RecentRequests.admit", "admit (models/recent")),
+    ("sketches", ("see_pairs",)),
+    ("popularity", ("_weigh", "_learn_pairs", "(models/popularity")),
+    ("windows", ("count (models/profile", "Profile.count", "calm_down", "close_day", "begins_day")),
+    ("climb and calibrate", ("_climb", "(models/calibration", "begin_account_day", "_refit")),
+    ("decide", ("_decide (models/detector", "Detector._decide")),
+    ("take up profiles", ("from_bytes", "_load (streams/shard", "Shard._load")),
+    ("judge, otherwise", ("observe (models/detector", "Detector.observe")),
+    ("misrouted accounts", ("misrouted",)),
+    ("encode checkpoint", ("begin_checkpoint",)),
+    ("write table", ("write (streams/table", "StateTable.write")),
+    ("produce", ("(streams/outbox", "(aiokafka/producer")),
+    ("fetch", ("(aiokafka/consumer", "(aiokafka/record", "(aiokafka/protocol", "(aiokafka/conn")),
+    ("Faust", ("(faust/", "(mode/", "(streams/transport")),
+    ("agents, otherwise", ("(streams/agents", "(streams/checkpoint")),
+)
+_REST = "event loop and the rest"
+#: The worker is still importing its modules.
+_STARTING = "importlib._bootstrap"
+_RATE_HZ = 400
+
+
+def profile(bench: Bench) -> Table:
+    """Run the worker under py-spy, and share its processor time out over the steps of an event."""
+    samples = bench.directory / "samples"
+    with worker(bench, keyed=True) as (process, settings):
+        spy = [
+            str(tools() / "py-spy"),
+            "record",
+            "--pid",
+            str(process.pid),
+            "--gil",
+            "--format",
+            "raw",
+        ]
+        spy += ["--rate", str(_RATE_HZ), "--output", str(samples)]
+        group, topic = settings.kafka.group, settings.topics.accounts_source
+        with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as spying:
+            measured = asyncio.run(watch(bench, process, group, topic))
+            spying.send_signal(signal.SIGINT)  # then it writes down what it has seen
+    return _table(_shares(samples), measured)
+
+
+def _shares(samples: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for line in samples.read_text().splitlines():
+        stack, _, count = line.rpartition(" ")
+        if _STARTING not in stack:
+            counts[_step(stack.split(";"))] += int(count)
+    return counts
+
+
+def _step(stack: list[str]) -> str:
+    for frame in reversed(stack):
+        for step, marks in _STEPS:
+            if any(mark in frame for mark in marks):
+                return step
+    return _REST
+
+
+def _table(counts: Counter[str], measured: Measurement) -> Table:
+    out = Table(box=None, pad_edge=False)
+    out.add_column("step")
+    out.add_column("share", justify="right")
+    out.add_column("µs an event", justify="right")
+    micros = measured.cpu_seconds / measured.events * 1e6
+    for step in [*(name for name, _ in _STEPS), _REST]:
+        share = counts[step] / counts.total()
+        out.add_row(step, f"{share:.1%}", f"{share * micros:.2f}")
+    out.add_row("all", "100 %", f"{micros:.2f}")
+    return out

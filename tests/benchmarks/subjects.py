@@ -1,0 +1,193 @@
+"""What is measured: each subject as a process that reads the same events."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import orjson
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.embedded import free_port, spawn, stop
+from streams.settings import Kafka, Metrics, Settings, State, Topics
+from streams.topics import create
+from tests.benchmarks.measure import (
+    Measurement,
+    SubjectError,
+    committed_by,
+    cpu_seconds,
+    measure_commits,
+    peak_mib,
+)
+from tests.benchmarks.preload import KEYED, PARTITIONS, UNKEYED
+from tests.benchmarks.tools import tools
+
+_PROGRAMS = Path(__file__).with_name("programs")
+_PAIRWATCH = (sys.executable, "-c", "from streams.commands import main; main()")
+_STOP_TIMEOUT_S = 30.0
+_REPLAY_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the subjects find their events, and where they may write."""
+
+    bootstrap: str
+    events: int
+    log: Path
+    directory: Path
+    #: Gives the subjects' core to what is started within its block.
+    pin: Callable[[], AbstractContextManager[None]]
+
+    def fresh(self) -> tuple[str, Path]:
+        """Return a name that no run has had, and an empty folder."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        directory = self.directory / name
+        directory.mkdir()
+        return name, directory
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of the comparison."""
+
+    name: str
+    label: str
+    run: Callable[[Bench], Measurement]
+
+
+@contextmanager
+def running(bench: Bench, arguments: list[str], directory: Path) -> Iterator[subprocess.Popen]:  # type: ignore[type-arg]
+    """Run a process on the subjects' core; what it says is told if it fails."""
+    said = directory / "said"
+    with said.open("wb") as log, bench.pin():
+        process = spawn(arguments, log)
+    try:
+        yield process
+    except SubjectError as error:
+        raise SubjectError(f"{error}: {said.read_text()[-2_000:]}") from None
+    finally:
+        stop(process, _STOP_TIMEOUT_S)
+
+
+def _program(name: str, bench: Bench, python: str = sys.executable) -> Measurement:
+    group, directory = bench.fresh()
+    arguments = [python, str(_PROGRAMS / f"{name}.py"), bench.bootstrap, KEYED, group]
+    if name != "bare":
+        arguments.append(str(directory / "state"))
+    with running(bench, arguments, directory) as process:
+        return asyncio.run(watch(bench, process, group, KEYED))
+
+
+async def watch(
+    bench: Bench, process: subprocess.Popen[bytes], group: str, topic: str
+) -> Measurement:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
+    await admin.start()
+    try:
+        return await measure_commits(
+            process, lambda: committed_by(admin, group, topic), bench.events
+        )
+    finally:
+        await admin.close()
+
+
+@contextmanager
+def worker(bench: Bench, *, keyed: bool) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
+    """Run `pairwatch worker` with everything that is on by default."""
+    name, directory = bench.fresh()
+    settings = Settings(
+        kafka=Kafka(brokers=bench.bootstrap, group=name),
+        topics=Topics(
+            requests=KEYED if keyed else UNKEYED,
+            requests_by_account=f"{name}.by-account",
+            decisions=f"{name}.decisions",
+            dead_letters=f"{name}.dead-letters",
+            control=f"{name}.control",
+            keyed_by_account=keyed,
+            partitions=PARTITIONS,
+        ),
+        state=State(directory=str(directory / "state")),
+        metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
+    )
+    asyncio.run(create(settings))
+    config = directory / "pairwatch.toml"
+    config.write_text(_toml(settings))
+    with running(bench, [*_PAIRWATCH, "worker", "--config", str(config)], directory) as process:
+        yield process, settings
+
+
+def _toml(settings: Settings) -> str:
+    told = msgspec.to_builtins(settings)
+    lines = []
+    for section in ("kafka", "topics", "state", "metrics"):
+        lines.append(f"[{section}]")
+        lines += [
+            f"{key} = {orjson.dumps(value).decode()}"
+            for key, value in told[section].items()
+            if value is not None
+        ]
+    return "\n".join(lines)
+
+
+def _worker(bench: Bench, *, keyed: bool) -> Measurement:
+    with worker(bench, keyed=keyed) as (process, settings):
+        return asyncio.run(
+            watch(bench, process, settings.kafka.group, settings.topics.accounts_source)
+        )
+
+
+def _replay(bench: Bench) -> Measurement:
+    """Replay the file, less what it takes to replay its first line."""
+    _, directory = bench.fresh()
+    with bench.log.open("rb") as log:
+        (directory / "one.jsonl").write_bytes(log.readline())
+    _, start_cpu, _ = _replay_file(bench, directory / "one.jsonl", directory)
+    seconds, cpu, memory = _replay_file(bench, bench.log, directory)
+    return Measurement(bench.events, seconds, cpu - start_cpu, memory)
+
+
+def _replay_file(bench: Bench, log: Path, directory: Path) -> tuple[float, float, float]:
+    arguments = [*_PAIRWATCH, "replay", str(log), "--json"]
+    arguments += ["--decisions", str(directory / "decisions.jsonl")]
+    with running(bench, arguments, directory) as process:
+        cpu, memory = asyncio.run(_watch_replay(process))
+    summary = orjson.loads((directory / "said").read_bytes())
+    return summary["seconds"], cpu, memory
+
+
+async def _watch_replay(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    cpu = memory = 0.0
+    # Asked of the kernel while it lives: of a process that has ended little can be learned.
+    while process.poll() is None:
+        cpu, memory = cpu_seconds(process.pid), max(memory, peak_mib(process.pid))
+        await asyncio.sleep(_REPLAY_POLL_S)
+    if process.returncode != 0:
+        raise SubjectError(f"it ended with status {process.returncode}")
+    return cpu, memory
+
+
+def _quix(bench: Bench) -> Measurement:
+    return _program("quix", bench, str(tools() / "python"))
+
+
+BARE, NOTHING = "aiokafka", "faust"
+SUBJECTS = (
+    Subject(BARE, "aiokafka and orjson, nothing else", lambda bench: _program("bare", bench)),
+    Subject(NOTHING, "Faust agent that does nothing", lambda bench: _program("nothing", bench)),
+    Subject("quix", "Quix Streams, count per account and minute", _quix),
+    Subject("worker", "pairwatch worker", lambda bench: _worker(bench, keyed=True)),
+    Subject(
+        "worker-rekeying",
+        "pairwatch worker, re-keying first",
+        lambda bench: _worker(bench, keyed=False),
+    ),
+    Subject("replay", "pairwatch replay", _replay),
+)
