@@ -38,6 +38,9 @@ _MEAN_READERS_MAX = 24.0
 
 #: A row of state stays well below the megabyte that brokers take.
 _ROW_BYTES_MAX = 512 * 1_024
+#: Changes that fit into a row; of more than these the next snapshot is a whole copy, so that those
+#: that come after need not be kept.
+_CHANGES_MAX = _ROW_BYTES_MAX // array("I").itemsize
 #: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX = 500
@@ -146,7 +149,8 @@ class Popularity:
         slot, mark = pair & _MASK, reader & 0xFF
         readers = self._readers[slot]
         if readers < _READERS_MAX and not (readers and self._last[slot] == mark):
-            self._changes.append(slot << 8 | mark)
+            if len(self._changes) <= _CHANGES_MAX:
+                self._changes.append(slot << 8 | mark)
             self._add(slot, mark)
 
     def _add(self, slot: int, mark: int) -> None:
@@ -241,8 +245,7 @@ class Popularity:
         """Return the numbers to keep, and the rows to write or (`None`) remove before them."""
         rows: Rows = dict.fromkeys(self._obsolete)
         self._obsolete = []
-        too_many = self._change_rows >= _CHANGE_ROWS_MAX
-        if too_many or self._changes.itemsize * len(self._changes) > _ROW_BYTES_MAX:
+        if self._change_rows >= _CHANGE_ROWS_MAX or len(self._changes) > _CHANGES_MAX:
             # What the last snapshot refers to goes only after this one has taken its place.
             self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
             self._copy += 1

@@ -1,0 +1,199 @@
+"""What the readers of a pair say of its next reader, in fixed space and through any crash."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from models import popularity as module
+from models.popularity import SLOTS, Popularity, PopularityWire, Rows
+from tests.models.traffic import slots
+
+CATALOGUE = 5_000
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few slots, and whole copies early: what is slow by its size alone, made fast."""
+    monkeypatch.setattr(module, "SLOTS", 4_096)
+    monkeypatch.setattr(module, "_MASK", 4_095)
+    monkeypatch.setattr(module, "_CHANGE_ROWS_MAX", 3)
+
+
+def people(seed: int, reads: int) -> Iterator[tuple[int, int]]:
+    """Draw readers and what they choose: few pairs are popular, most are hardly ever read."""
+    rng = random.Random(seed)
+    for _ in range(reads):
+        yield int(rng.paretovariate(0.7)) * 7 % CATALOGUE, rng.randrange(1 << 32)
+
+
+def experienced(reads: int = 6_000) -> Popularity:
+    popularity = Popularity()
+    for pair, reader in people(1, reads):
+        popularity.learn_choice(pair, reader, CATALOGUE)
+        popularity.learn(pair, reader)
+    return popularity
+
+
+class Store:
+    """Rows on disk and the last marker, written in the order that the worker writes them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.marker = b""
+
+    def write(self, wire: PopularityWire, rows: Rows) -> None:
+        for key, row in rows.items():
+            if row is None:
+                self.rows.pop(key, None)
+            else:
+                assert len(row) < 1_000_000
+                self.rows[key] = row
+            self.restored()  # a crash right here
+        self.marker = msgspec.msgpack.encode(wire)
+
+    def restored(self) -> Popularity:
+        popularity = Popularity()
+        if self.marker:
+            wire = msgspec.msgpack.decode(self.marker, type=PopularityWire)
+            popularity.restore(wire, self.rows.get)
+        return popularity
+
+
+def state(popularity: Popularity) -> object:
+    return slots(popularity), popularity.pairs_seen, popularity.pairs_unseen
+
+
+def test_nothing_is_evidence_before_anything_was_read() -> None:
+    popularity = Popularity()
+    assert popularity.evidence(1, 1) == 0
+    assert popularity.copied_share(100, 100) == 0
+
+
+def test_reading_what_nobody_reads_speaks_for_a_copier_and_what_all_read_against() -> None:
+    popularity = experienced()
+    unread = next(pair for pair in range(SLOTS - 1, 0, -1) if not popularity.readers(pair))
+    favourite = max(range(CATALOGUE), key=popularity.readers)
+    rare, popular = popularity.evidence(unread, 1), popularity.evidence(favourite, 1)
+    assert rare is not None
+    assert popular is not None
+    assert popular < -3 < 3 < rare
+
+
+def test_evidence_never_falls_as_pairs_get_rarer() -> None:
+    popularity = experienced()
+    by_readers = {popularity.readers(pair): pair for pair in range(CATALOGUE)}
+    found = [popularity.evidence(by_readers[n], -1) for n in sorted(by_readers)]
+    for rarer, commoner in zip(found, found[4:], strict=False):
+        assert rarer is not None
+        assert commoner is not None
+        assert rarer > commoner - 3
+
+
+def test_where_people_read_like_the_catalogue_nothing_is_evidence() -> None:
+    rng, popularity = random.Random(1), Popularity()
+    for reader in range(40_000):
+        pair = rng.randrange(500)
+        popularity.learn_choice(pair, reader, 500)
+        popularity.learn(pair, reader)
+    evidence = [popularity.evidence(pair, 1 << 20) or 0.0 for pair in range(500)]
+    assert abs(sum(evidence) / len(evidence)) < 1
+
+
+def test_coming_straight_back_says_nothing_and_counts_nothing() -> None:
+    popularity = Popularity()
+    for _ in range(100):
+        popularity.learn_choice(5, 9, CATALOGUE)
+        popularity.learn(5, 9)
+    assert popularity.evidence(5, 9) is None
+    assert popularity.evidence(5, 10) is not None
+    assert popularity.readers(5) == 1
+
+
+def test_who_reads_the_catalogue_copies_all_of_it_and_people_hardly_any() -> None:
+    popularity, rng = experienced(), random.Random(3)
+    copied = [popularity.evidence(rng.randrange(CATALOGUE), -1) or 0.0 for _ in range(2_000)]
+    read = [popularity.evidence(pair, -1) or 0.0 for pair, _ in people(9, 2_000)]
+    assert popularity.copied_share(sum(copied), 2_000) > 0.8
+    assert popularity.copied_share(sum(read), 2_000) < 0.1
+
+
+def test_no_pair_has_more_readers_than_can_be_counted() -> None:
+    popularity = Popularity()
+    for reader in range(1_000):
+        popularity.learn(1, reader)
+    assert popularity.readers(1) == 255
+
+
+def test_a_million_made_up_pairs_take_no_more_room_than_ten() -> None:
+    popularity, store = Popularity(), Store()
+    pairs = random.Random(1).sample(range(1 << 62), 1_000_000)
+    for reader, pair in enumerate(pairs):
+        popularity.learn(pair, reader)
+    assert popularity.pairs_seen <= 0.6 * SLOTS + 1
+    assert len(popularity._changes) < 200_000
+    wire, rows = popularity.snapshot()
+    store.write(wire, rows)
+    assert len(store.marker) < 1_000
+    assert sum(map(len, store.rows.values())) < 3_000_000
+    assert state(store.restored()) == state(popularity)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_snapshot_of_changes_and_whole_copies_is_taken_up_as_it_was() -> None:
+    popularity, store = experienced(500), Store()
+    for part in range(12):
+        for pair, reader in people(100 + part, 50 * (part % 4)):
+            popularity.learn_choice(pair, reader, CATALOGUE)
+            popularity.learn(pair, reader)
+        store.write(*popularity.snapshot())
+        restored = store.restored()
+        assert state(restored) == state(popularity)
+        for pair in range(200):
+            assert restored.evidence(pair, 77) == popularity.evidence(pair, 77)
+        if part % 3 == 2:
+            popularity = restored
+    assert len(store.rows) < 12
+
+
+@pytest.mark.usefixtures("small")
+def test_counts_halved_between_snapshots_are_halved_once() -> None:
+    popularity, store, before = Popularity(), Store(), 0
+    halved = 0
+    for part in range(60):
+        for pair in range(part * 150, part * 150 + 150):
+            for reader in range(pair % 3 + 1):
+                popularity.learn(pair, reader)
+            halved += popularity.pairs_seen < before
+            before = popularity.pairs_seen
+        store.write(*popularity.snapshot())
+        assert state(store.restored()) == state(popularity)
+    assert halved >= 2
+
+
+@pytest.mark.usefixtures("small")
+def test_the_last_snapshot_stands_until_the_next_is_whole() -> None:
+    popularity, store = Popularity(), Store()
+    for part in range(20):
+        popularity.learn(part, part)
+        wire, rows = popularity.snapshot()
+        for crash in range(len(rows) + 1):
+            cut = Store()
+            cut.rows, cut.marker = dict(store.rows), store.marker
+            for key, row in list(rows.items())[:crash]:
+                if row is None:
+                    cut.rows.pop(key, None)
+                else:
+                    cut.rows[key] = row
+            assert [slot for slot, _, _ in slots(cut.restored())] == list(range(part))
+        store.write(wire, rows)
+
+
+def test_a_missing_row_is_named() -> None:
+    popularity = experienced(100)
+    wire, _ = popularity.snapshot()
+    with pytest.raises(ValueError, match=r"lacks its row b'change0\.0'"):
+        Popularity().restore(wire, lambda _: None)
