@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka check format bench lock
+.PHONY: help setup demo test test-kafka check format bench scenarios lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ format: $(READY) ## Format the code and mend what the linter can mend
 
 bench: $(READY) ## Run the benchmarks
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+scenarios: $(READY) ## Measure detection in unseen worlds, beside simple baselines
+	$(BIN)/python -m tests.scenarios $(ARGS)
 
 # One lock for Python 3.11 and later on every platform: the newest versions that pyproject.toml
 # allows, with their hashes, and without the addresses of the machine that made it.
