@@ -83,6 +83,9 @@ class Judge:
                 choices = self._weigh(profile, pairs)
             if counted and not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level:
                 self._learn_pairs(profile, pairs, chosen=chosen)
+            if chosen:
+                for pair in pairs:
+                    self.population.popularity.meet(pair, profile.mark)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
         profile.count(ts, int(counted), load, new_pairs, choices)
         suspicious = False
@@ -214,4 +217,4 @@ def _foreign_pairs(request: Request) -> list[int]:
         return []
     if request.owner_id == request.account_id:
         return []
-    return [hash64(pair_id) for pair_id in request.pair_ids]
+    return [hash64(pair_id) for pair_id in dict.fromkeys(request.pair_ids)]

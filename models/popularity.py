@@ -41,6 +41,8 @@ _ROW_BYTES_MAX = 512 * 1_024
 #: Changes that fit into a row; of more than these the next snapshot is a whole copy, so that those
 #: that come after need not be kept.
 _CHANGES_MAX = _ROW_BYTES_MAX // array("I").itemsize
+#: Marks a change that only says who chose a pair last; slot and reader take 28 bits.
+_MET = 1 << 31
 #: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX = 500
@@ -73,7 +75,8 @@ class Popularity:
     al., Detection Method for Distributed Web-Crawlers: A Long-Tail Threshold Model, 2018.)
 
     Readers are told apart by the last one of each slot only: somebody who comes back to a pair
-    that nobody else has read in between is not counted, and says nothing, twice.
+    that nobody else has read in between is not counted, and says nothing, twice. That one is
+    remembered also where nothing is learned from it.
 
     Examples
     --------
@@ -115,7 +118,7 @@ class Popularity:
         self._evidence = [0.0] * CLASSES
         #: What a read of a copier comes to on average.
         self._copier_evidence = 0.0
-        #: Changes since the last snapshot: slot and reader, packed into 32 bits.
+        #: Changes since the last snapshot: slot and reader, packed into 32 bits, and `_MET`.
         self._changes = array("I")
         #: The latest whole copy's number and rows, the rows of changes since, and the rows that
         #: the snapshot before the last still needed.
@@ -139,19 +142,27 @@ class Popularity:
             Hashes of the pair and of the account.
         """
         slot = pair & _MASK
-        readers = self._readers[slot]
-        if readers and self._last[slot] == reader & 0xFF:
+        if self._last[slot] == _mark_of(reader):
             return None
-        return self._evidence[_CLASS_OF[readers]]
+        return self._evidence[_CLASS_OF[self._readers[slot]]]
 
     def learn(self, pair: int, reader: int) -> None:
         """Count an honest reader of a pair, if it is another than the last."""
-        slot, mark = pair & _MASK, reader & 0xFF
-        readers = self._readers[slot]
-        if readers < _READERS_MAX and not (readers and self._last[slot] == mark):
-            if len(self._changes) <= _CHANGES_MAX:
-                self._changes.append(slot << 8 | mark)
+        slot, mark = pair & _MASK, _mark_of(reader)
+        if self._readers[slot] < _READERS_MAX and self._last[slot] != mark:
+            self._note(slot << 8 | mark)
             self._add(slot, mark)
+
+    def meet(self, pair: int, reader: int) -> None:
+        """Remember who chose a pair last, without counting a reader."""
+        slot, mark = pair & _MASK, _mark_of(reader)
+        if self._last[slot] != mark:
+            self._note(_MET | slot << 8 | mark)
+            self._last[slot] = mark
+
+    def _note(self, change: int) -> None:
+        if len(self._changes) <= _CHANGES_MAX:
+            self._changes.append(change)
 
     def _add(self, slot: int, mark: int) -> None:
         readers = self._readers[slot]
@@ -176,7 +187,7 @@ class Popularity:
         """
         slot = pair & _MASK
         readers = self._readers[slot]
-        if readers and self._last[slot] == reader & 0xFF:
+        if self._last[slot] == _mark_of(reader):
             return
         self._read[_CLASS_OF[readers]] += 1
         self._reads += 1
@@ -287,7 +298,11 @@ class Popularity:
             self._recount()
         for n in range(wire.change_rows):
             for change in array("I", self._row(get, self._change_key(n))):
-                self._add(change >> 8, change & 0xFF)
+                slot, mark = (change & ~_MET) >> 8, change & 0xFF
+                if change & _MET:
+                    self._last[slot] = mark
+                else:
+                    self._add(slot, mark)
         self._change_rows = wire.change_rows
         self._read, self._evidence = wire.read, wire.evidence
         self._reads, self._renew_at = wire.reads, wire.renew_at
@@ -305,3 +320,8 @@ class Popularity:
 
     def _change_key(self, n: int) -> bytes:
         return b"change%d.%d" % (self._copy % 2, n)
+
+
+def _mark_of(reader: int) -> int:
+    """Return what a slot keeps of its last reader: a byte, of which 0 says nobody."""
+    return reader % 255 + 1

@@ -113,6 +113,21 @@ def test_coming_straight_back_says_nothing_and_counts_nothing() -> None:
     assert popularity.readers(5) == 1
 
 
+def test_coming_back_says_nothing_also_where_nothing_was_learned() -> None:
+    popularity = experienced()
+    readers = popularity.readers(4_321)
+    assert popularity.evidence(4_321, 9) is not None
+    popularity.meet(4_321, 9)
+    assert popularity.evidence(4_321, 9) is None
+    assert popularity.evidence(4_321, 10) is not None
+    assert popularity.readers(4_321) == readers
+
+
+def test_every_reader_can_be_told_from_nobody() -> None:
+    popularity = experienced()
+    assert all(popularity.evidence(SLOTS - 1, reader) is not None for reader in range(512))
+
+
 def test_who_reads_the_catalogue_copies_all_of_it_and_people_hardly_any() -> None:
     popularity, rng = experienced(), random.Random(3)
     copied = [popularity.evidence(rng.randrange(CATALOGUE), -1) or 0.0 for _ in range(2_000)]
@@ -130,9 +145,9 @@ def test_no_pair_has_more_readers_than_can_be_counted() -> None:
 
 def test_a_million_made_up_pairs_take_no_more_room_than_ten() -> None:
     popularity, store = Popularity(), Store()
-    pairs = random.Random(1).sample(range(1 << 62), 1_000_000)
-    for reader, pair in enumerate(pairs):
-        popularity.learn(pair, reader)
+    made_up = random.Random(1)
+    for reader in range(1_000_000):
+        popularity.learn(made_up.getrandbits(64), reader)
     assert popularity.pairs_seen <= 0.6 * SLOTS + 1
     assert len(popularity._changes) < 200_000
     wire, rows = popularity.snapshot()
@@ -149,6 +164,7 @@ def test_a_snapshot_of_changes_and_whole_copies_is_taken_up_as_it_was() -> None:
         for pair, reader in people(100 + part, 50 * (part % 4)):
             popularity.learn_choice(pair, reader, CATALOGUE)
             popularity.learn(pair, reader)
+            popularity.meet(pair + 1, reader)
         store.write(*popularity.snapshot())
         restored = store.restored()
         assert state(restored) == state(popularity)

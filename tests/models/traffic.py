@@ -159,7 +159,7 @@ class Partition:
         return {
             "profiles": {name: in_order(data) for name, data in self.profiles.items()},
             "population": (day, refit_at, tails, numbers),
-            "readers": [(slot, readers, last) for slot, readers, last in slots(fresh) if readers],
+            "readers": slots(fresh),
         }
 
 
@@ -180,4 +180,4 @@ def in_order(profile: bytes) -> list[object]:
 def slots(popularity: object) -> list[tuple[int, int, int]]:
     """Return the readers and the last reader of every slot of a popularity."""
     readers, last = popularity._readers, popularity._last  # type: ignore[attr-defined]
-    return [(slot, readers[slot], last[slot]) for slot in range(len(readers)) if readers[slot]]
+    return [(slot, readers[slot], last[slot]) for slot in range(len(readers)) if last[slot]]

@@ -1,0 +1,124 @@
+"""What is learned from whom, and who is left alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import chain
+
+import pytest
+
+from models.hashing import hash64
+from models.request import Request
+from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, Partition, request, views
+from tests.models.traffic import traffic as some_days
+
+TODAY_S = MIDNIGHT_S + 3 * DAY_S
+
+
+@cache
+def _past() -> list[Request]:
+    return [one for one in some_days(5, days=3) if one.account_id.startswith("person")]
+
+
+def experienced() -> Partition:
+    """Return a partition that has seen three days of people."""
+    partition = Partition()
+    partition.observe(_past())
+    return partition
+
+
+def ladders(partition: Partition) -> list[list[float]]:
+    return [list(tail.reached) for tail in partition.detector.population.tails]
+
+
+def rare(n: int) -> str:
+    return f"pair_{CATALOGUE - 1 - n}"
+
+
+def test_who_comes_back_to_the_same_rare_pair_is_left_alone() -> None:
+    partition = experienced()
+    fan = views("fan", TODAY_S, 40, [rare(0), rare(1), *[rare(2)] * 200])
+    assert partition.observe(fan).decisions == []
+    assert partition.profile("fan").read == 3
+
+
+def test_a_pair_that_one_response_names_thrice_is_read_once() -> None:
+    partition = experienced()
+    partition.observe([request("a", TODAY_S, pair_ids=[rare(0)] * 3)])
+    assert partition.profile("a").read == 1
+
+
+def test_reading_the_catalogue_slowly_is_seen_and_a_favourite_in_between_hides_nothing() -> None:
+    for pairs in (
+        [rare(n) for n in range(300)],
+        list(chain.from_iterable((rare(n), "pair_1") for n in range(300))),
+    ):
+        partition = experienced()
+        scenarios = {
+            d.scenario for d in partition.observe(views("a", TODAY_S, 120, pairs)).decisions
+        }
+        assert scenarios == {"slow-drip"}
+
+
+def test_a_page_shows_pairs_and_chooses_none() -> None:
+    partition = experienced()
+    pages = [
+        request("a", TODAY_S + n, action="list", pair_ids=[rare(20 * n + m) for m in range(20)])
+        for n in range(10)
+    ]
+    partition.observe(pages)
+    profile = partition.profile("a")
+    assert profile.read == 0
+    assert profile.pairs_today == pytest.approx(200, rel=0.1)
+
+
+def test_own_pairs_failures_and_generations_are_no_coverage() -> None:
+    partition = experienced()
+    spared = {"owner_id": "a"}, {"status": 404}, {"status": 503}, {"action": "generate"}
+    partition.observe(
+        [request("a", TODAY_S + n, pair_ids=[rare(n)], **told) for n, told in enumerate(spared)]
+    )
+    profile = partition.profile("a")
+    assert (profile.life_pairs, profile.read) == (0, 0)
+    assert profile.windows[-1][1] == 4
+
+
+def test_fetching_own_pairs_and_trying_again_in_an_outage_is_no_flood() -> None:
+    for told in ({"owner_id": "a"}, {"status": 503}):
+        partition = experienced()
+        retries = [request("a", TODAY_S + n / 40, action="view", **told) for n in range(1_200)]
+        assert partition.observe(retries).decisions == []
+    partition = experienced()
+    flood = [request("a", TODAY_S + n / 40, action="generate") for n in range(1_200)]
+    assert [decision.scenario for decision in partition.observe(flood).decisions] == [
+        "request-flood"
+    ]
+
+
+def test_a_suspect_day_leaves_no_trace_in_the_ladders() -> None:
+    partition = experienced()
+    partition.observe([request("person_0", TODAY_S)])  # the new day has begun, for everybody
+    before = ladders(partition)
+    # A sweep, and once its throttle has ended a day that goes on.
+    sweep = views("a", TODAY_S + 1, 2, (rare(n) for n in range(300)))
+    quiet = [request("a", TODAY_S + 20 * HOUR_S + 20 * n, action="other") for n in range(300)]
+    assert partition.observe(sweep + quiet).decisions
+    for now, then in zip(ladders(partition), before, strict=True):
+        assert now == pytest.approx(then)
+
+
+def test_a_person_leaves_one_day_in_the_ladders_however_much_happens_in_it() -> None:
+    partition = experienced()
+    partition.observe([request("person_0", TODAY_S)])
+    tail = partition.detector.population.tails[0]
+    before = tail.days
+    partition.observe(views("newcomer", TODAY_S + 1, 300, (f"pair_{n}" for n in range(50))))
+    assert tail.days == before + 1
+
+
+def test_people_learn_nothing_from_what_a_suspect_reads() -> None:
+    partition = experienced()
+    partition.observe(views("a", TODAY_S, 2, (rare(n) for n in range(2_000))))
+    popularity = partition.detector.population.popularity
+    learned = sum(popularity.readers(hash64(rare(n))) > 0 for n in range(100, 2_000))
+    assert learned < 100
