@@ -17,8 +17,9 @@ from streams.settings import Settings
 from streams.simulate.attacks.table import ATTACKS
 from streams.simulate.mix import ACCOUNTS, DAYS
 from tests.scenarios.baselines import threshold_for
-from tests.scenarios.report import Run, everything, for_readme
-from tests.scenarios.worlds import Thresholds, judge, plan, tuning_peaks
+from tests.scenarios.figures import Run, Thresholds
+from tests.scenarios.report import everything, for_readme
+from tests.scenarios.worlds import judge, plan, tuning_peaks
 
 T = TypeVar("T")
 

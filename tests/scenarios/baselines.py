@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from river.anomaly import HalfSpaceTrees
 
 from models.request import Request
-from tests.scenarios.evaluate import DAY_S, Ruling, foreign_pairs
+from tests.scenarios.enforcement import Ruling
+from tests.scenarios.evaluate import DAY_S, foreign_pairs
 
 #: As gateways commonly limit: a burst of forty, two a second in the long run.
 BUCKET_CAPACITY, BUCKET_PER_S = 40.0, 2.0

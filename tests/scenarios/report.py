@@ -5,44 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
-import msgspec
 from scipy.stats import binomtest
 
-from streams.simulate.attacks.table import ALONE, ATTACKS
-from tests.scenarios.worlds import (
+from streams.simulate.attacks.table import ALONE, ATTACKS, TOGETHER
+from tests.scenarios.figures import (
     BUCKET,
+    LATE_SHARE,
     OURS,
     PAIRS,
     TREES,
     WINDOW,
     CaseFigures,
     Figures,
-    Result,
+    Run,
     Thresholds,
 )
+from tests.scenarios.misses import false_alarms, late, missed
+from tests.scenarios.text import DASH, listed, listing, percent, span, table
 
-#: A case that keeps more than this of its loot under enforcement is told as late.
-LATE_SHARE = 0.1
-#: Cases of an attack, and false alarms, that are printed; `--json` has them all.
-_CASES_MAX, _FALSE_ALARMS_MAX = 4, 100
 _DETECTORS = (OURS, BUCKET, WINDOW, PAIRS, TREES)
-_DASH = "–"
-
-
-class Run(msgspec.Struct, frozen=True):
-    """Everything measured, and with which settings.
-
-    `tuning_pairs` are the pairs of others on each account day of the tuning worlds, ascending.
-    """
-
-    seeds: list[int]
-    tuning_seeds: list[int]
-    accounts: int
-    days: float
-    partitions: int
-    thresholds: Thresholds
-    tuning_pairs: list[int]
-    results: list[Result]
 
 
 def everything(run: Run) -> str:
@@ -57,22 +38,22 @@ def everything(run: Run) -> str:
             "Beside simple baselines: accounts stopped · share leaked under enforcement.",
             _beside(run),
             _footnotes(run),
-            "Missed or late:\n" + _lines(_missed(run)),
-            f"Cases that were missed, or kept more than {LATE_SHARE:.0%}:\n" + _lines(_late(run)),
-            "False alarms:\n" + _lines(_false_alarms(run)),
+            "Missed or late:\n" + listing(missed(run)),
+            f"Cases that were missed, or kept more than {LATE_SHARE:.0%}:\n" + listing(late(run)),
+            "False alarms:\n" + listing(false_alarms(run)),
         ]
     )
 
 
 def for_readme(run: Run) -> str:
     """Return the one table of the README, and what is missed."""
-    return "\n\n".join([_heading(run), _beside(run), _footnotes(run), _lines(_missed(run), "- ")])
+    return "\n\n".join([_heading(run), _beside(run), _footnotes(run), listing(missed(run), "- ")])
 
 
 def _heading(run: Run) -> str:
     requests = sum(result.requests for result in run.results)
     return (
-        f"{len(run.results)} simulated worlds from seeds {_listed(run.seeds)}, each of "
+        f"{len(run.results)} simulated worlds from seeds {listed(run.seeds)}, each of "
         f"{run.accounts:,} honest accounts and {run.days:g} days; {requests / 1e6:.1f} million "
         f"requests over {run.partitions} partition{'s' if run.partitions > 1 else ''}."
     )
@@ -86,7 +67,7 @@ def _attacks(run: Run) -> str:
     ]  # fmt: skip
     rows = []
     for attack in ATTACKS:
-        cases = _cases(run, OURS, attack)
+        cases = run.cases(OURS, attack)
         if not cases:
             continue
         worlds = [result for result in run.results if attack in result.spec.attacks]
@@ -94,10 +75,10 @@ def _attacks(run: Run) -> str:
         row = [
             attack,
             str(len(cases)),
-            _percent(len(after), len(cases)),
-            _percent(sum(case.banned_after_s is not None for case in cases), len(cases)),
-            _span(median(after)) if after else _DASH,
-            _span(max(after)) if after else _DASH,
+            percent(len(after), len(cases)),
+            percent(sum(case.banned_after_s is not None for case in cases), len(cases)),
+            span(median(after)) if after else DASH,
+            span(max(after)) if after else DASH,
         ]
         taken = sum(case.taken for case in cases)
         catalogue = sum(world.catalogue_size for world in worlds)
@@ -105,8 +86,8 @@ def _attacks(run: Run) -> str:
             sum(case.before_throttle for case in cases),
             sum(case.before_ban for case in cases),
         ):
-            row += [f"{leaked / len(worlds):,.0f}", _percent(leaked, taken)]
-            row.append(_percent(leaked, catalogue))
+            row += [f"{leaked / len(worlds):,.0f}", percent(leaked, taken)]
+            row.append(percent(leaked, catalogue))
         rows.append([*row, _leak(cases)])
     return table(header, rows)
 
@@ -151,7 +132,7 @@ def _sum(
 def _rate(count: int, days: int, per: int) -> tuple[str, str]:
     """Return a rate and its 95 % interval (Clopper–Pearson, 1934)."""
     if not days:
-        return _DASH, _DASH
+        return DASH, DASH
     interval = binomtest(count, days).proportion_ci(0.95, method="exact")
     low, high = interval.low * per, interval.high * per
     return f"{count / days * per:.2f}", f"{low:.2f}–{high:.2f}"
@@ -161,19 +142,19 @@ def _beside(run: Run) -> str:
     header = ["attack", "what it does", "first decision", OURS, *_names(run.thresholds)]
     rows = []
     for attack, told in ATTACKS.items():
-        cases = _cases(run, OURS, attack)
+        cases = run.cases(OURS, attack)
         after = [case.throttled_after_s for case in cases if case.throttled_after_s is not None]
         if not cases:
             continue
-        first = _span(median(after)) if len(after) * 2 > len(cases) else _DASH
-        cells = [_cell(_cases(run, detector, attack)) for detector in _DETECTORS]
+        first = span(median(after)) if len(after) * 2 > len(cases) else DASH
+        cells = [_cell(run.cases(detector, attack)) for detector in _DETECTORS]
         rows.append([attack, told.summary, first, *cells])
     for name, attacks in (
         ("all who act alone", list(ALONE)),
-        ("all who act together", [attack for attack in ATTACKS if attack not in ALONE]),
+        ("all who act together", list(TOGETHER)),
     ):
         cells = [
-            _cell([case for attack in attacks for case in _cases(run, detector, attack)])
+            _cell([case for attack in attacks for case in run.cases(detector, attack)])
             for detector in _DETECTORS
         ]
         rows.append([f"**{name}**", "", "", *cells])
@@ -189,7 +170,7 @@ def _beside(run: Run) -> str:
             rate, interval = _rate(count, days, per)
             cells.append(f"{rate} ({interval})")
         if what == "false bans":  # the others only throttle
-            cells = [cells[0], *[_DASH] * (len(_DETECTORS) - 1)]
+            cells = [cells[0], *[DASH] * (len(_DETECTORS) - 1)]
         rows.append([f"**{what}**", f"per {per:,} account-days (95 %)", "", *cells])
     return table(header, rows)
 
@@ -213,86 +194,11 @@ def _footnotes(run: Run) -> str:
         "The two limits of requests are set as gateways commonly are (the first with a burst of "
         "40); a refused request counts as a throttle. The limit of pairs and the score of River's "
         "HalfSpaceTrees spend 1 false throttle per 1,000 account-days on attack-free worlds of "
-        f"seeds {_listed(run.tuning_seeds)}; passing them shuts an account out until midnight, "
+        f"seeds {listed(run.tuning_seeds)}; passing them shuts an account out until midnight, "
         f"and for an hour. False alarms are counted over {days:,} account-days of honest "
         "accounts; the intervals (Clopper–Pearson) take the days for independent, which those of "
         "one account are not quite."
     )
-
-
-def _missed(run: Run) -> list[str]:
-    """Say for each attack that gets away with much how it hides among the honest."""
-    found = []
-    for attack in ATTACKS:
-        cases = _cases(run, OURS, attack)
-        late = [case for case in cases if _is_late(case)]
-        if not late:
-            continue
-        never = sum(case.throttled_after_s is None for case in late)
-        pace = median(case.taken / case.active_days for case in late)
-        above = sum(pairs >= pace for pairs in run.tuning_pairs) / len(run.tuning_pairs)
-        found.append(
-            f"{attack}: of {len(cases)} accounts {never} never stopped, {len(late) - never} late; "
-            f"at a median of {pace:,.0f} pairs a day, which {_percent(above, 1)} of honest "
-            f"account-days reach too"
-        )
-    return found
-
-
-def _is_late(case: CaseFigures) -> bool:
-    return case.throttled_after_s is None or _kept(case) > LATE_SHARE
-
-
-def _kept(case: CaseFigures) -> float:
-    """Return the share of its loot that a case keeps under enforcement."""
-    return case.leaked / case.taken if case.taken else case.passed / max(case.requests, 1)
-
-
-def _late(run: Run) -> list[str]:
-    """Describe the cases of each attack that kept most of their loot."""
-    found = []
-    for attack in ATTACKS:
-        late = sorted(
-            (
-                (_kept(case), result.spec.seed, case)
-                for result in run.results
-                for case in result.figures[OURS].cases
-                if case.attack == attack and _is_late(case)
-            ),
-            key=lambda case: (-case[0], case[1]),
-        )
-        for kept, seed, case in late[:_CASES_MAX]:
-            line = f"{attack}, world {seed} {case.account_id} ({case.kind}): kept {kept:.0%} of "
-            line += f"{case.taken:,} pairs in {case.active_days:.1f} days; "
-            if case.throttled_after_s is None:
-                line += "never stopped"
-            else:
-                line += f"after {_span(case.throttled_after_s)}: {case.first_decision}"
-            found.append(line)
-        if len(late) > _CASES_MAX:
-            found.append(f"{attack}: … and {len(late) - _CASES_MAX} more")
-    return found
-
-
-def _false_alarms(run: Run) -> list[str]:
-    found = [
-        f"{result.spec.name} world {result.spec.seed} {alarm.account_id} ({alarm.kind}): "
-        f"{alarm.decision}"
-        for result in run.results
-        for alarm in result.figures[OURS].false_alarms
-    ]
-    if len(found) > _FALSE_ALARMS_MAX:
-        found[_FALSE_ALARMS_MAX:] = [f"… and {len(found) - _FALSE_ALARMS_MAX} more"]
-    return found
-
-
-def _cases(run: Run, detector: str, attack: str) -> list[CaseFigures]:
-    return [
-        case
-        for result in run.results
-        for case in result.figures[detector].cases
-        if case.attack == attack
-    ]
 
 
 def _cell(cases: Sequence[CaseFigures]) -> str:
@@ -303,39 +209,5 @@ def _cell(cases: Sequence[CaseFigures]) -> str:
 def _leak(cases: Sequence[CaseFigures]) -> str:
     taken = sum(case.taken for case in cases)
     if taken:
-        return _percent(sum(case.leaked for case in cases), taken)
-    return _percent(sum(case.passed for case in cases), sum(case.requests for case in cases))
-
-
-def _percent(part: float, whole: float) -> str:
-    if not whole:
-        return _DASH
-    share = 100 * part / whole
-    return f"{share:.2f} %" if 0 < share < 0.095 else f"{share:.{0 if share >= 9.95 else 1}f} %"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
-
-
-def _lines(lines: Sequence[str], mark: str = "  ") -> str:
-    return "\n".join(mark + line for line in lines or ["none"])
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns also stand straight on a terminal."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )
+        return percent(sum(case.leaked for case in cases), taken)
+    return percent(sum(case.passed for case in cases), sum(case.requests for case in cases))

@@ -23,16 +23,15 @@ from tests.scenarios.baselines import (
     Trees,
     threshold_for,
 )
+from tests.scenarios.enforcement import Enforcement, Ruling
 from tests.scenarios.evaluate import (
     BESIDE_ATTACKERS,
-    Enforcement,
     Judge,
-    Ruling,
     evaluate,
     evaluate_all,
     pairwatch,
 )
-from tests.scenarios.report import table
+from tests.scenarios.text import table
 from tests.scenarios.worlds import plan
 
 #: Monday 2024-02-26T00:00:00Z, a multiple of every window.
@@ -260,7 +259,7 @@ def test_the_trees_find_a_flood_among_ordinary_hours_and_shut_it_out_for_an_hour
 
 
 def test_every_detector_sees_the_same_world() -> None:
-    world = simulate("smash-and-grab", seed=7, accounts=100, days=0.1)
+    world = simulate("smash-and-grab", seed=7, accounts=100, days=0.05)
     outcomes = evaluate_all(
         world,
         {"ours": pairwatch(DetectionConfig(), 2), "bucket": LeakyBucket()},
@@ -290,7 +289,7 @@ def test_each_seed_meets_every_attack_once_and_few_attackers_at_a_time() -> None
 
 def test_the_command_prints_its_tables_and_writes_every_figure(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
-    told = ["--seeds=7", "--attacks=steady-scraper,company", "--accounts=100", "--days=0.1"]
+    told = ["--seeds=7", "--attacks=steady-scraper,company", "--accounts=100", "--days=0.05"]
     result = CliRunner().invoke(
         main, [*told, "--partitions=2", "--jobs=1", f"--json={out}"], catch_exceptions=False
     )
