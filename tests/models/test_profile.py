@@ -1,0 +1,174 @@
+"""A profile is small whatever its account does, and its windows begin and end on time."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.profile import CHOICES, LOAD, NEW_PAIRS, REQUESTS, START, Profile, StateVersionError
+from models.signals import DAY_S, HOUR_S, MINUTE_S, SCALES_S
+from tests.models.traffic import MIDNIGHT_S, Partition, request
+
+BYTES_MAX = 2_048
+WIDE = "\U0001f600"
+
+
+def profile_at(*times: float) -> Profile:
+    profile = Profile(times[0], 0)
+    for ts in times:
+        if profile.begins_day(ts):
+            profile.close_day(ts, learn=True)
+        profile.count(ts, 1, 1.0, 0.0, 0)
+    return profile
+
+
+def counts(profile: Profile) -> list[float]:
+    return [window[REQUESTS] for window in profile.windows]
+
+
+def test_a_profile_takes_at_most_two_kilobytes_whatever_its_account_does() -> None:
+    rng, partition, largest, ts = random.Random(1), Partition(), 0, MIDNIGHT_S + 0.123
+    account = WIDE * 128
+    for n in range(3_000):
+        ts += rng.choice((0.01, 1.0, 60.0, 250.0)) + rng.random()
+        partition.observe(
+            [
+                request(
+                    account,
+                    ts + rng.choice((0, 0, 0, -30, -9_000, 3_600)) * rng.random(),
+                    request_id=WIDE * rng.choice((1, 30, 120)) + f"{n - n % 7:08d}",
+                    action=rng.choice(("view", "list", "download", "generate")),
+                    pair_ids=[WIDE * 100 + str(rng.random()) for _ in range(rng.choice((1, 300)))],
+                )
+            ]
+        )
+        if n % 20 == 0:
+            partition.checkpoint()
+            largest = max(largest, len(partition.profiles[account]))
+    assert partition.decisions
+    assert 1_500 < largest <= BYTES_MAX
+
+
+def test_a_profile_with_every_field_at_its_longest_fits() -> None:
+    rng, profile = random.Random(2), Profile(1.7e9 + 0.1, 0)
+    for _ in range(1_000_000 // 1_000):
+        profile.see_pairs([rng.getrandbits(64) for _ in range(1_000)], today=True)
+    for n in range(127):
+        profile.recent.admit(str(n), 1.7e9 + n / 7)
+    for n in range(12):
+        profile.add_sample(f"{n:04d}" + "0" * 12)
+    third = 1 / 3
+    profile.windows = [[1.7e9 + third, 2**40, third, third, 2**40] for _ in SCALES_S]
+    for i in range(len(SCALES_S)):
+        for place in (LOAD, NEW_PAIRS, CHOICES):
+            profile.heights[i][place] = third
+            profile.raise_height(i, place, third)
+    profile.reached = {f"{n:02d}": 120 for n in range(10)}
+    profile.rare = profile.rare_height = profile.read = third
+    for habit in (profile.habit_requests, profile.habit_choices):
+        for n in range(400):
+            habit.learn_one(n)
+    profile.standing = msgspec.structs.replace(
+        profile.standing,
+        revision=2**20,
+        action="throttle",
+        issued_s=third,
+        expires_s=third,
+        strikes=third,
+    )
+    assert len(profile.to_bytes()) <= BYTES_MAX
+
+
+def test_the_first_event_begins_every_window_at_its_own_boundary() -> None:
+    profile = profile_at(MIDNIGHT_S + 3 * HOUR_S + 125.5)
+    starts = [window[START] for window in profile.windows]
+    assert starts == [MIDNIGHT_S + 3 * HOUR_S + 120, MIDNIGHT_S + 3 * HOUR_S, MIDNIGHT_S]
+    assert counts(profile) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("scale", "scale_s"), list(enumerate(SCALES_S)))
+def test_a_window_holds_its_beginning_and_not_its_end(scale: int, scale_s: int) -> None:
+    inside = profile_at(MIDNIGHT_S, MIDNIGHT_S + scale_s - 0.001)
+    assert counts(inside)[scale] == 2
+    beyond = profile_at(MIDNIGHT_S, MIDNIGHT_S + scale_s)
+    assert counts(beyond)[scale] == 1
+    assert beyond.windows[scale][START] == MIDNIGHT_S + scale_s
+
+
+def test_a_day_ends_at_midnight_utc_and_becomes_habit() -> None:
+    profile = profile_at(MIDNIGHT_S - 1, MIDNIGHT_S - 0.5)
+    assert not profile.begins_day(MIDNIGHT_S - 0.001)
+    assert profile.begins_day(MIDNIGHT_S)
+    profile.close_day(MIDNIGHT_S, learn=True)
+    assert profile.habit_requests.usual == pytest.approx(2)
+    assert profile.pairs_today == 0
+
+
+def test_a_suspect_day_becomes_no_habit() -> None:
+    profile = profile_at(MIDNIGHT_S)
+    profile.close_day(MIDNIGHT_S + DAY_S, learn=False)
+    assert profile.habit_requests.days == 0
+
+
+def test_evidence_fades_with_every_day_away() -> None:
+    profile = profile_at(MIDNIGHT_S)
+    profile.rare = 100.0
+    profile.close_day(MIDNIGHT_S + 7 * DAY_S, learn=True)
+    assert 45 < profile.rare < 50
+
+
+def test_an_hour_of_skew_makes_no_crowd() -> None:
+    # Two gateways, one an hour ahead, share a steady request a second.
+    steady = [MIDNIGHT_S + n for n in range(2 * HOUR_S)]
+    skewed = [ts + (HOUR_S if n % 2 else 0) for n, ts in enumerate(steady)]
+    for n in range(100, len(steady), 97):
+        assert counts(profile_at(*skewed[n - 100 : n]))[0] <= MINUTE_S
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 2 * DAY_S), min_size=1, max_size=60))
+def test_no_window_counts_more_than_there_was_nor_moves_back(offsets: list[float]) -> None:
+    profile, latest = Profile(MIDNIGHT_S, 0), [float("-inf")] * len(SCALES_S)
+    for n, offset_s in enumerate(offsets):
+        profile.count(MIDNIGHT_S + offset_s, 1, 1.0, 0.0, 0)
+        starts = [window[START] for window in profile.windows]
+        assert all(now >= then for now, then in zip(starts, latest, strict=True))
+        assert max(counts(profile)) <= n + 1
+        latest = starts
+
+
+def test_new_pairs_are_counted_once_in_a_life() -> None:
+    profile, pairs = Profile(MIDNIGHT_S, 0), [random.Random(n).getrandbits(64) for n in range(50)]
+    assert profile.see_pairs(pairs, today=True) == pytest.approx(50)
+    profile.close_day(MIDNIGHT_S + DAY_S, learn=True)
+    assert profile.see_pairs(pairs, today=True) == 0
+    assert profile.pairs_today == 50
+
+
+def test_evidence_never_falls_below_zero_and_its_reads_begin_anew_there() -> None:
+    profile = Profile(MIDNIGHT_S, 0)
+    for evidence in (5.0, 5.0, -50.0):
+        profile.weigh(evidence)
+    assert (profile.rare, profile.read) == (0, 0)
+    profile.weigh(5.0)
+    assert (profile.rare, profile.read) == (5, 1)
+
+
+def test_samples_are_the_latest_and_few() -> None:
+    profile = Profile(MIDNIGHT_S, 0)
+    for n in range(100):
+        profile.add_sample(f"r{n}")
+    assert profile.samples == [f"r{n}" for n in range(90, 100)]
+    profile.add_sample(WIDE * 128)
+    assert profile.samples == []
+
+
+def test_state_of_a_newer_version_is_refused_by_name() -> None:
+    fields = msgspec.msgpack.decode(Profile(MIDNIGHT_S, 0).to_bytes())
+    fields[0] += 1
+    with pytest.raises(StateVersionError, match="profile of version 2; this pairwatch knows up to"):
+        Profile.from_bytes(msgspec.msgpack.encode(fields), 0)
