@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from models.decision import Decision
+from models.request import ID_CHARS_MAX
 from streams.codec import parse_rfc3339
 from streams.consume import Log, open_log
 from streams.errors import OperatorError
@@ -205,8 +206,13 @@ def _read(subject: str, value: bytes) -> Decision | None:
         _ends_s(decision)
     except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         return None
-    is_limit = decision.action != "throttle" or (decision.limit_per_minute or 0.0) > 0
-    return decision if decision.key == subject and is_limit else None
+    fits = (
+        decision.key == subject
+        # It is told to the client, in a header too.
+        and 0 < len(decision.decision_id) <= ID_CHARS_MAX
+        and (decision.action != "throttle" or (decision.limit_per_minute or 0.0) > 0)
+    )
+    return decision if fits else None
 
 
 _decode = msgspec.json.Decoder(Decision).decode

@@ -4,55 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decision import Decision, rfc3339
-from streams import consume, topics
+from streams import consume
 from streams.decision_store import DecisionStore, InForce
 from streams.embedded import embedded_broker
 from streams.kafka import client_arguments
-from streams.schemas import load
 from streams.settings import Settings
 from tests.brokers.choice import EmbeddedBroker, settings_for
 from tests.brokers.kafka import KafkaCluster
-
-NOW_S = 1_709_409_600.0
-EXAMPLE = msgspec.convert(load("decision")["examples"][0], Decision)
-
-Message = tuple[bytes, bytes | None]
-
-
-def decision(revision: int = 1, value: str = "acct_17", **changes: Any) -> Decision:
-    told: dict[str, Any] = {
-        "decision_id": f"{value}-{revision}",
-        "value": value,
-        "revision": revision,
-        "simulated": False,
-        "expires_at": rfc3339(NOW_S + 3_600),
-    }
-    return msgspec.structs.replace(EXAMPLE, **(told | changes))
-
-
-def ban(revision: int = 1, value: str = "acct_17", **changes: Any) -> Decision:
-    return decision(revision, value, action="ban", limit_per_minute=None, **changes)
-
-
-def message(of: Decision) -> Message:
-    return of.key.encode(), msgspec.json.encode(of)
-
-
-def tombstone(of: Decision) -> Message:
-    return of.key.encode(), None
+from tests.decisions import (
+    NOW_S,
+    Message,
+    StateTopic,
+    ban,
+    decision,
+    message,
+    state_topic_of,
+    tombstone,
+    tomorrow,
+    until,
+)
 
 
 def known(*messages: Message, now_s: float = NOW_S) -> InForce:
@@ -151,6 +132,7 @@ def test_an_account_can_t_be_mistaken_for_a_group() -> None:
         (b"account:acct_17", msgspec.json.encode(decision(2, expires_at="soon"))),
         (b"account:acct_17", msgspec.json.encode(decision(2, limit_per_minute=None))),
         (b"account:acct_17", msgspec.json.encode(decision(2, limit_per_minute=0.0))),
+        (b"account:acct_17", msgspec.json.encode(decision(2, decision_id="d" * 129))),
     ],
 )
 def test_a_strange_message_is_counted_and_leaves_nothing_to_enforce_under_its_key(
@@ -335,38 +317,12 @@ def test_any_bytes_at_all_are_taken(key: bytes | None, value: bytes | None) -> N
 
 
 def lasting(revision: int = 1, value: str = "acct_17") -> Decision:
-    return ban(revision, value, expires_at=rfc3339(time.time() + 86_400))
-
-
-class State:
-    """The state topic, to write to."""
-
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
-        self._producer = producer
-        self.topic = topic
-
-    async def put(self, of: Decision) -> None:
-        key, value = message(of)
-        await self._producer.send_and_wait(self.topic, value, key=key)
-
-    async def lift(self, of: Decision) -> None:
-        await self._producer.send_and_wait(self.topic, None, key=of.key.encode())
-
-
-@asynccontextmanager
-async def state_of(settings: Settings) -> AsyncIterator[State]:
-    await topics.create(settings)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.brokers)
-    await producer.start()
-    try:
-        yield State(producer, settings.topics.decisions_state)
-    finally:
-        await producer.stop()
+    return ban(revision, value, expires_at=tomorrow())
 
 
 @pytest.fixture
-async def state(settings_for_broker: Settings) -> AsyncIterator[State]:
-    async with state_of(settings_for_broker) as state:
+async def state(settings_for_broker: Settings) -> AsyncIterator[StateTopic]:
+    async with state_topic_of(settings_for_broker) as state:
         yield state
 
 
@@ -382,14 +338,8 @@ async def following(settings: Settings) -> AsyncIterator[DecisionStore]:
             await task
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - the store's own loop changes it
-            await asyncio.sleep(0.01)
-
-
 async def test_a_store_that_starts_from_nothing_knows_the_present_state(
-    settings_for_broker: Settings, state: State
+    settings_for_broker: Settings, state: StateTopic
 ) -> None:
     await state.put(lasting(1, "lifted"))
     await state.lift(lasting(1, "lifted"))
@@ -405,14 +355,16 @@ async def test_a_store_that_starts_from_nothing_knows_the_present_state(
             assert store.applies("lifted", time.time()) is None
 
 
-async def test_an_empty_topic_is_known_too(settings_for_broker: Settings, state: State) -> None:
+async def test_an_empty_topic_is_known_too(
+    settings_for_broker: Settings, state: StateTopic
+) -> None:
     async with following(settings_for_broker) as store:
         await until(lambda: store.ready)
         assert store.in_force.all(time.time()) == []
 
 
 async def test_what_comes_later_is_told_and_the_state_stays_fresh(
-    settings_for_broker: Settings, state: State
+    settings_for_broker: Settings, state: StateTopic
 ) -> None:
     async with following(settings_for_broker) as store:
         await until(lambda: store.ready)
@@ -428,10 +380,10 @@ async def test_what_comes_later_is_told_and_the_state_stays_fresh(
 
 
 async def test_a_synchronous_server_asks_a_store_that_follows_in_a_thread(
-    settings_for_broker: Settings, state: State
+    settings_for_broker: Settings, state: StateTopic
 ) -> None:
     await state.put(lasting())
-    store = DecisionStore(settings_for_broker.kafka, state.topic)
+    store = DecisionStore(settings_for_broker.kafka, state.name)
 
     def serve() -> Decision | None:
         with store.following_in_thread():
@@ -446,7 +398,10 @@ async def test_a_synchronous_server_asks_a_store_that_follows_in_a_thread(
 async def test_a_store_that_comes_before_its_topic_waits_for_it(
     settings_for_broker: Settings,
 ) -> None:
-    async with following(settings_for_broker) as store, state_of(settings_for_broker) as state:
+    async with (
+        following(settings_for_broker) as store,
+        state_topic_of(settings_for_broker) as state,
+    ):
         await state.put(lasting())
         await until(lambda: store.applies("acct_17", time.time()) is not None)
 
@@ -456,7 +411,7 @@ async def test_a_store_answers_on_while_kafka_is_away_and_tells_how_old_its_stat
 ) -> None:
     with embedded_broker() as bootstrap:  # of this test's own, as it is going to end
         settings = settings_for(EmbeddedBroker(bootstrap), tmp_path)
-        async with state_of(settings) as state:
+        async with state_topic_of(settings) as state:
             await state.put(lasting())
         stack = AsyncExitStack()
         store = await stack.enter_async_context(following(settings))
@@ -471,7 +426,7 @@ async def test_a_store_answers_on_while_kafka_is_away_and_tells_how_old_its_stat
 
 async def test_a_store_goes_on_when_kafka_comes_back(kafka: KafkaCluster, tmp_path: Path) -> None:
     settings = settings_for(kafka, tmp_path)
-    async with state_of(settings) as state, following(settings) as store:
+    async with state_topic_of(settings) as state, following(settings) as store:
         await state.put(lasting(1, "before"))
         await until(lambda: store.applies("before", time.time()) is not None)
         await asyncio.to_thread(kafka.stop)
@@ -488,13 +443,13 @@ async def test_partitions_that_are_added_later_are_read(
     quick = {"metadata_max_age_ms": 500}
     monkeypatch.setattr(consume, "client_arguments", lambda k: client_arguments(k) | quick)
     settings = settings_for(kafka, tmp_path)
-    async with state_of(settings), following(settings) as store:
+    async with state_topic_of(settings), following(settings) as store:
         await until(lambda: store.ready)
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
         await admin.start()
         await admin.create_partitions({settings.topics.decisions_state: NewPartitions(8)})
         await admin.close()
-        async with state_of(settings) as state:  # its producer knows of all partitions
+        async with state_topic_of(settings) as state:  # its producer knows of all partitions
             for number in range(30):
                 await state.put(lasting(1, f"acct_{number}"))
         await until(lambda: len(store.in_force.all(time.time())) == 30)

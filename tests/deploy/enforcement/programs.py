@@ -1,0 +1,192 @@
+"""The real programs that the examples are for, started on ports and directories of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from streams.embedded import free_port, spawn, stop
+from streams.settings import Settings
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "deploy" / "enforcement"
+_READY_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 10.0
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program; without it CI fails and any other run leaves the test out."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        missing = f"{name} is not installed; on Debian: apt-get install {package}"
+        if os.environ.get("CI"):
+            raise RuntimeError(missing)
+        pytest.skip(missing)
+    return path
+
+
+@contextmanager
+def running(arguments: list[str], log: Path, port: int | None = None) -> Iterator[None]:
+    """Run a server for as long as the block lasts, from when it listens on `port`."""
+    with log.open("ab") as file:
+        process = spawn(arguments, file)
+    try:
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while port is not None and not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{arguments[0]} did not start:\n{log.read_text()[-10_000:]}")
+            time.sleep(0.01)
+        yield
+    finally:
+        stop(process, _STOP_TIMEOUT_S)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Nginx:
+    """nginx with the example's configuration, only its ports and paths replaced.
+
+    Parameters
+    ----------
+    directory
+        Where everything goes.
+    platform_port, authz_port
+        Where the backend and the authz service listen.
+    """
+
+    def __init__(self, directory: Path, platform_port: int, authz_port: int) -> None:
+        self._binary = program("nginx", "nginx")
+        self.port = free_port()
+        self.map = directory / "run" / "decisions.map"
+        self.map.parent.mkdir(parents=True)
+        self._directory = directory
+        # Where packages would have nginx write belongs to root.
+        own = f"pid {directory}/nginx.pid;\n"
+        temporary = "".join(
+            f"    {kind}_temp_path {directory}/{kind};\n"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        replacements = {
+            "nginx.conf": [
+                (r"^events ", f"{own}events "),
+                (r"^http \{\n", f"http {{\n    access_log off;\n{temporary}"),
+                (r"listen 8080;", f"listen 127.0.0.1:{self.port};"),
+                (r"127\.0\.0\.1:9465", f"127.0.0.1:{authz_port}"),
+                (r"127\.0\.0\.1:8000", f"127.0.0.1:{platform_port}"),
+            ],
+            "pairwatch-http.conf": [(r"/run/pairwatch/", f"{self.map.parent}/")],
+            "pairwatch-server.conf": [],
+            "pairwatch-location.conf": [],
+        }
+        for name, changes in replacements.items():
+            text = (EXAMPLES / "nginx" / name).read_text()
+            for pattern, replacement in changes:
+                text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+                assert count, f"{name} has no {pattern}"
+            (directory / name).write_text(text)
+
+    @property
+    def url(self) -> str:
+        """Where clients ask."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def reload_command(self) -> list[str]:
+        """What makes it read its map again."""
+        return [*self._command, "-s", "reload"]
+
+    @property
+    def _command(self) -> list[str]:
+        conf, log = str(self._directory / "nginx.conf"), str(self._directory / "error.log")
+        return [self._binary, "-p", str(self._directory), "-c", conf, "-e", log]
+
+    def check(self) -> None:
+        """Assert that nginx takes its configuration."""
+        done = subprocess.run(
+            [*self._command, "-t"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for as long as the block lasts."""
+        log = self._directory / "output.log"
+        with running([*self._command, "-g", "daemon off;"], log, self.port):
+            yield
+
+
+class RedisServer:
+    """A Redis that keeps nothing on disk; it can be started again, empty."""
+
+    def __init__(self, directory: Path) -> None:
+        self._binary = program("redis-server", "redis-server")
+        self._directory = directory
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for as long as the block lasts."""
+        arguments = [
+            *(self._binary, "--bind", "127.0.0.1", "--port", str(self.port)),
+            *("--save", "", "--appendonly", "no", "--dir", str(self._directory)),
+        ]
+        with running(arguments, self._directory / "redis.log", self.port):
+            yield
+
+
+@contextmanager
+def example(
+    script: str, settings: Settings, directory: Path, *options: str, port: int | None = None
+) -> Iterator[Path]:
+    """Run one of the examples as an operator would; yields the file with what it prints."""
+    name = script.replace("/", "-")
+    config = directory / f"{name}.toml"
+    config.write_text(
+        f'[kafka]\nbrokers = "{settings.kafka.brokers}"\n'
+        f'[topics]\ndecisions = "{settings.topics.decisions}"\n'
+    )
+    log = directory / f"{name}.log"
+    arguments = [sys.executable, str(EXAMPLES / script), "--config", str(config), *options]
+    with running(arguments, log, port):
+        yield log
+
+
+def run_example(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the examples to its end, without any broker to reach."""
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *options],
+        env=os.environ | {"PAIRWATCH_KAFKA__BROKERS": "127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
+    """Ask until the answer is as expected."""
+    async with asyncio.timeout(_READY_TIMEOUT_S):
+        while await ask() != expected:  # noqa: ASYNC110 - another program changes it
+            await asyncio.sleep(0.01)
