@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -136,8 +137,11 @@ def main(config: str | None, path: str, command: str, interval_s: float) -> None
         file = Path(path)
         if not os.access(file.parent, os.W_OK):
             raise OperatorError(f"--map: {file.parent} is no directory that can be written to")
+        words = shlex.split(command)
+        if not words or shutil.which(words[0]) is None:
+            raise OperatorError(f"--reload: there is no program {command!r} to run")
         store = DecisionStore(settings.kafka, settings.topics.decisions_state)
-        asyncio.run(_run(store, file, shlex.split(command), interval_s))
+        asyncio.run(_run(store, file, words, interval_s))
     except OperatorError as error:
         click.echo(f"pairwatch nginx: {error}", err=True)
         sys.exit(2)

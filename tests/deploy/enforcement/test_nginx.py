@@ -280,9 +280,17 @@ async def test_a_reload_that_fails_is_said_and_tried_again(
                 assert await world.status("acct_17") == 403
 
 
-def test_a_map_that_can_t_be_written_is_said_in_one_line() -> None:
-    done = run_example("nginx/sidecar.py", "--map", "/nowhere/decisions.map")
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--map", "/nowhere/decisions.map"), "--map: /nowhere is no directory that can be"),
+        (("--map", "decisions.map", "--reload", "nginy -s x"), "--reload: there is no program"),
+    ],
+)
+def test_what_the_operator_must_mend_is_said_in_one_line(
+    options: tuple[str, ...], error: str
+) -> None:
+    done = run_example("nginx/sidecar.py", *options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "pairwatch nginx: --map: /nowhere is no directory that can be written to\n"
-    )
+    assert done.stderr.startswith(f"pairwatch nginx: {error}")
+    assert len(done.stderr.splitlines()) == 1
