@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from statistics import NormalDist
 
 from models.signals import Signal
@@ -28,20 +29,24 @@ _NORMAL = NormalDist()
 _APART = _NORMAL.inv_cdf(1 - _TAIL) - _NORMAL.inv_cdf(1 - _SHOULDER)
 
 
+#: The count at which each rung is reached, and one beyond the last.
+_HEIGHTS = [math.exp2(rung / RUNGS_PER_DOUBLING) for rung in range(RUNGS + 1)]
+#: The same a hair lower: a count that is off by rounding has still reached its rung.
+_REACHED = [1.0] + [math.exp2((rung - 1e-9) / RUNGS_PER_DOUBLING) for rung in range(1, RUNGS)]
+
+
 def rung_of(count: float) -> int:
     """Return the highest rung that a count has reached; -1 below one.
 
     >>> [rung_of(count) for count in (0, 1, 2, 3, 4)]
     [-1, 0, 4, 6, 8]
     """
-    if count < 1:
-        return -1
-    return min(int(math.log2(count) * RUNGS_PER_DOUBLING + 1e-9), RUNGS - 1)
+    return bisect_right(_REACHED, count) - 1
 
 
 def height_of(rung: int) -> float:
     """Return the count at which a rung is reached."""
-    return math.exp2(rung / RUNGS_PER_DOUBLING)
+    return _HEIGHTS[rung]
 
 
 class Tail:
