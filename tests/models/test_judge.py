@@ -60,6 +60,16 @@ def test_reading_the_catalogue_slowly_is_seen_and_a_favourite_in_between_hides_n
         assert scenarios == {"slow-drip"}
 
 
+def test_opening_what_a_page_has_shown_is_evidence_too() -> None:
+    partition, log = experienced(), []
+    for page in range(20):
+        shown = [rare(20 * page + n) for n in range(20)]
+        ts = TODAY_S + page * 1_200
+        log.append(request("a", ts, action="list", pair_ids=shown))
+        log += [request("a", ts + 60 * n + 30, pair_ids=[pair]) for n, pair in enumerate(shown)]
+    assert {one.scenario for one in partition.observe(log).decisions} == {"slow-drip"}
+
+
 def test_a_page_shows_pairs_and_chooses_none() -> None:
     partition = experienced()
     pages = [
