@@ -17,6 +17,7 @@ from models.verdict import Exceedance
 _HABIT_TIMES = 5.0
 #: … up to this many times the level for everybody: a habit grown on purpose buys no more.
 _LEEWAY_MAX = 4.0
+_WITH_HABIT = ("requests", "choices")
 #: Days after which an account has a habit.
 _HABIT_DAYS = 7
 #: Choices of one account that the population learns from in a day, so that nobody dominates it.
@@ -61,6 +62,12 @@ class Judge:
             for scale_s in SCALES_S
         ]
         self._rare_at = at.get(("rare_reads", DAY_S))
+        #: By signal its code, and which habit widens its level: asked for at every rung.
+        self._codes = [signal.code for _, signal in population.signals]
+        self._habits = [
+            signal.measure if signal.scale_s == DAY_S and signal.measure in _WITH_HABIT else None
+            for _, signal in population.signals
+        ]
 
     def judge(self, profile: Profile, request: Request, *, counted: bool) -> bool:
         """Score a request, then learn from it; return whether the account is suspicious now."""
@@ -147,7 +154,7 @@ class Judge:
             if at != self._rare_at or self._copied_share(profile) >= _COPIED_THROTTLE:
                 return -height_of(rung + 1)
             return height_of(rung + 1)
-        code = self.population.signals[at][1].code
+        code = self._codes[at]
         below = profile.reached.get(code, -1)
         if rung > below and not held and not profile.taken_back:
             self.population.tails[at].reach(below, rung)
@@ -156,12 +163,9 @@ class Judge:
 
     def _level(self, profile: Profile, at: int) -> float:
         """Return the count from which a signal asks for a throttle, for this account."""
-        signal = self.population.signals[at][1]
-        level = self.population.levels[at][0]
-        if signal.scale_s == DAY_S and signal.measure in ("requests", "choices"):
-            habit = (
-                profile.habit_requests if signal.measure == "requests" else profile.habit_choices
-            )
+        level, habit_of = self.population.levels[at][0], self._habits[at]
+        if habit_of is not None:
+            habit = profile.habit_requests if habit_of == "requests" else profile.habit_choices
             if habit.days >= _HABIT_DAYS:
                 return max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
         return level
