@@ -68,7 +68,8 @@ def kept(redis: Redis) -> Kept:
 
 async def told(redis: Redis) -> dict[str, Any]:
     keys = [key async for key in redis.scan_iter("pairwatch:*") if key != SYNCED_AT.encode()]
-    return {key.decode(): msgspec.json.decode(await redis.get(key) or b"") for key in keys}
+    values = [(key, await redis.get(key)) for key in keys]  # one may be removed meanwhile
+    return {key.decode(): msgspec.json.decode(value) for key, value in values if value}
 
 
 # What is written.
