@@ -62,7 +62,7 @@ def test_copiers_are_throttled_and_banned_a_flood_is_throttled_and_people_are_le
     assert {account for account, _ in seen} == {"copier", "patient", "flood"}
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_log_cut_anywhere_and_continued_from_snapshots_gives_the_same(seed: int) -> None:
     rng, partition, at = random.Random(seed), Partition(), 0
@@ -167,11 +167,12 @@ def test_requests_of_one_account_never_change_what_is_kept_of_another() -> None:
     partition = Partition()
     partition.observe(log()[:3_000])
     partition.checkpoint()
-    before = dict(partition.profiles)
     partition.observe([one for one in log()[3_000:] if one.account_id == "copier"])
-    snapshot = partition.detector.snapshot()
-    assert snapshot.profiles.keys() == {"copier"}
-    assert {name for name in before if name != "copier"} <= before.keys()
+    assert partition.detector.snapshot().profiles.keys() == {"copier"}
+    live = partition.detector._profiles
+    others = partition.profiles.keys() - {"copier"}
+    assert len(others) > 50
+    assert all(live[name].to_bytes() == partition.profiles[name] for name in others)
 
 
 def test_what_an_account_did_counts_the_same_whoever_else_was_there() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 import msgspec
+import numpy as np
 
 from models.config import DetectionConfig
 from models.decision import Decision
@@ -180,4 +181,5 @@ def in_order(profile: bytes) -> list[object]:
 def slots(popularity: object) -> list[tuple[int, int, int]]:
     """Return the readers and the last reader of every slot of a popularity."""
     readers, last = popularity._readers, popularity._last  # type: ignore[attr-defined]
-    return [(slot, readers[slot], last[slot]) for slot in range(len(readers)) if last[slot]]
+    used = np.flatnonzero(np.frombuffer(bytes(last), dtype=np.uint8))
+    return [(slot, readers[slot], last[slot]) for slot in used.tolist()]

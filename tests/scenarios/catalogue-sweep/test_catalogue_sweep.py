@@ -33,4 +33,4 @@ def test_no_customer_is_stopped_beside_a_sweep(told: Told) -> None:
 def test_classes_agencies_viral_pairs_and_bulk_downloads_of_own_pairs_are_left_alone(
     mix: str,
 ) -> None:
-    assert alone("catalogue-sweep", mix, seed=3, days=3).decisions == []
+    assert alone("catalogue-sweep", mix, seed=3, days=2).decisions == []
