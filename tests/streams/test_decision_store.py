@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from models.decision import Decision, rfc3339
 from streams import consume
-from streams.decision_store import DecisionStore, InForce
+from streams.decision_store import DecisionStore
 from streams.embedded import embedded_broker
+from streams.in_force import InForce
 from streams.kafka import client_arguments
 from streams.settings import Settings
 from tests.brokers.choice import EmbeddedBroker, settings_for
