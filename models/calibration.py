@@ -97,8 +97,9 @@ class Tail:
 
     def reach(self, below: int, rung: int) -> None:
         """Count that an account day which stood at rung `below` has now reached `rung`."""
+        reached = self.reached
         for k in range(below + 1, rung + 1):
-            self.reached[k] += 1
+            reached[k] += 1
 
     def take_back(self, rung: int) -> None:
         """Uncount an account day that had reached a rung: it has turned out suspect."""

@@ -159,7 +159,8 @@ class Judge:
         if rung > below and not held and not profile.taken_back:
             self.population.tails[at].reach(below, rung)
             profile.reached[code] = rung
-        return min(height_of(max(rung, below) + 1), level)
+        height = height_of((rung if rung > below else below) + 1)
+        return height if height < level else level
 
     def _level(self, profile: Profile, at: int) -> float:
         """Return the count from which a signal asks for a throttle, for this account."""
