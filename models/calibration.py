@@ -135,7 +135,9 @@ class Tail:
     def _fit(self) -> NormalDist:
         """Return the distribution of the logarithm of a day's highest value."""
         shoulder, tail = self._height_of_share(_SHOULDER), self._height_of_share(_TAIL)
-        spread = min(max((tail - shoulder) / _APART, _SPREAD_MIN), _SPREAD_MAX)
+        # Chance alone spreads a small count this far (Poisson), whatever few days have shown.
+        narrowest = max(_SPREAD_MIN, math.exp(-shoulder / 2))
+        spread = min(max((tail - shoulder) / _APART, narrowest), _SPREAD_MAX)
         return NormalDist(shoulder - spread * _NORMAL.inv_cdf(1 - _SHOULDER), spread)
 
     def probability(self, count: float) -> float:
