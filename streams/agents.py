@@ -24,6 +24,7 @@ from streams.dead_letters import DeadLetter, KafkaSource
 from streams.errors import OperatorError
 from streams.outbox import Row, partition_of
 from streams.shard import NEWER_STATE_REMEDY
+from streams.transport import Batch
 
 log = logging.getLogger("pairwatch")
 
@@ -56,13 +57,16 @@ def _agent(app: App, topic: str, handle: Handler) -> None:
     app.agent(source, name=handle.__name__)(run)
 
 
-async def _handle(app: App, tp: TP, records: list[Any], handle: Handler) -> None:
+async def _handle(app: App, tp: TP, batch: Batch, handle: Handler) -> None:
     """Handle one batch; what goes wrong stops the worker before anything is committed for it."""
-    if app.crashed:
-        return  # what still waits is not worked on: the state may be half of a batch ahead
-    where = f"{tp.topic}[{tp.partition}] offsets {records[0].offset}–{records[-1].offset}"
+    if app.crashed or app.in_recovery:
+        # The state may be half of a batch ahead; or it is not all there yet, and the batch is
+        # read again as soon as it is.
+        return
+    where = f"{tp.topic}[{tp.partition}] offsets {batch.records[0].offset}–{batch.offset}"
     try:
-        await handle(app, tp, records)
+        if records := app.checkpointer.take(tp, batch):
+            await handle(app, tp, records)
     except OperatorError as error:
         app.fail(error)
     except StateVersionError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from streams.outbox import Outbox
 from streams.settings import Kafka, Settings
 from streams.shard import Shard
 from streams.table import ROCKSDB_OPTIONS, StateTable
-from streams.transport import POLL_RECORDS_MAX, BatchTransport
+from streams.transport import POLL_RECORDS_MAX, BatchTransport, Flow
 
 log = logging.getLogger("pairwatch")
 
@@ -48,6 +49,11 @@ class App(faust.App):  # type: ignore[misc]
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
 
+    @cached_property
+    def flow_control(self) -> Flow:
+        """The gate before the agents."""
+        return Flow(loop=self.loop)
+
     def shard(self, tp: TP) -> Shard:
         """Return the state of a partition, taking it up from the table at its first batch."""
         shard = self.checkpointer.shard(tp)
@@ -67,6 +73,10 @@ class App(faust.App):  # type: ignore[misc]
         """pairwatch's version, as decisions name it."""
         return version("pairwatch")
 
+    async def is_member(self) -> bool:
+        """Whether the group still counts on this worker."""
+        return bool(await self.consumer.is_member())
+
     def on_new_beginning(self, tp: TP, read: int, offset: int) -> None:
         """Act on a log that goes on below what was read of it: its topic was made anew."""
         said = f"{tp.topic}[{tp.partition}] was read up to offset {read} and goes on at {offset}"
@@ -78,6 +88,7 @@ class App(faust.App):  # type: ignore[misc]
                 )
             )
         else:
+            self.checkpointer.begin_anew(tp)
             log.warning("%s: taking it for a topic that was made anew", said)
 
     def fail(self, error: BaseException) -> None:
@@ -87,17 +98,8 @@ class App(faust.App):  # type: ignore[misc]
             self._crash(error)
 
 
-def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
-    """Build a worker's application.
-
-    Parameters
-    ----------
-    settings
-        All of it.
-    consistency_check
-        Whether recovery compares the changelog's end with the table's. The embedded broker
-        answers wrongly there, so the demo switches it off.
-    """
+def create_app(settings: Settings) -> App:
+    """Build a worker's application."""
     app = App(
         settings.kafka.group,
         broker_client_id="pairwatch",
@@ -119,7 +121,7 @@ def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
         producer_request_timeout=_PRODUCE_TIMEOUT_S,
         stream_buffer_maxsize=_BATCHES_WAITING_MAX,
         stream_wait_empty=True,
-        recovery_consistency_check=consistency_check,
+        recovery_consistency_check=True,
         store="rocksdb://",
         datadir=Path(settings.state.directory),
         topic_allow_declare=False,
@@ -149,6 +151,7 @@ def create_app(settings: Settings, *, consistency_check: bool = True) -> App:
     app.checkpointer = Checkpoints(
         table,
         app.outbox,
+        app.is_member,
         app.metrics,
         app.readiness,
         settings.topics.accounts_source,

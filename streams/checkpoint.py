@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from faust.types import TP
@@ -19,6 +19,7 @@ from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.shard import Checkpoint, Shard, state_offset
 from streams.table import StateTable
+from streams.transport import Batch
 
 Pending = asyncio.Future[Any]
 
@@ -35,6 +36,8 @@ class Checkpoints:
         Where state is kept.
     outbox
         Sends its changelog.
+    is_member
+        Says whether the group still counts on this worker.
     metrics, readiness
         Are told of progress.
     accounts_source
@@ -47,6 +50,7 @@ class Checkpoints:
         self,
         table: StateTable,
         outbox: Outbox,
+        is_member: Callable[[], Awaitable[bool]],
         metrics: Metrics,
         readiness: Readiness,
         accounts_source: str,
@@ -54,6 +58,7 @@ class Checkpoints:
     ) -> None:
         self._table = table
         self._outbox = outbox
+        self._is_member = is_member
         self._metrics = metrics
         self._readiness = readiness
         self._accounts_source = accounts_source
@@ -65,6 +70,11 @@ class Checkpoints:
         self._pending: dict[TP, list[Pending]] = defaultdict(list)
         #: A batch is judged and its decisions are noted as sent, or neither, when the cut is made.
         self._locks: dict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: The last record taken of each partition: Faust delivers some again.
+        self._taken: dict[TP, int] = {}
+        #: Partitions that others had taken over when they were to be written. Their live objects
+        #: have lost a cut and serve until the rebalance that must follow, but no checkpoint.
+        self._lost: set[TP] = set()
         self._failed = False
 
     def working(self, tp: TP) -> asyncio.Lock:
@@ -83,6 +93,27 @@ class Checkpoints:
         """Return the state of a partition, `None` before its first batch."""
         return self._shards.get(tp)
 
+    def take(self, tp: TP, batch: Batch) -> list[Any]:
+        """Return the records of a batch that have not been taken yet.
+
+        Raises
+        ------
+        RuntimeError
+            Records before it were left out: on their way here, not in Kafka.
+        """
+        last = self._taken.get(tp, -1)
+        if batch.after > last:
+            raise RuntimeError(
+                f"{tp.topic}[{tp.partition}]: the records after {last} and up to {batch.after} "
+                "were read and not worked on"
+            )
+        self._taken[tp] = max(last, batch.offset)
+        return [record for record in batch.records if record.offset > last]
+
+    def begin_anew(self, tp: TP) -> None:
+        """Take records from the beginning, of a log that was made anew."""
+        self._taken.pop(tp, None)
+
     @property
     def live_accounts(self) -> int:
         """Profiles in memory, over all partitions."""
@@ -99,6 +130,15 @@ class Checkpoints:
             self._shards.pop(tp, None)
             self._pending.pop(tp, None)
             self._forwarded.pop(tp, None)
+            self._lost.discard(tp)
+            self._taken.pop(tp, None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was done is durable."""
+        return not any(self._forwarded.values()) and all(
+            shard.offset == shard.durable_offset for shard in self._shards.values()
+        )
 
     def clear(self) -> None:
         """Forget all partitions: sketches that outlive the interpreter's end complain of it."""
@@ -173,7 +213,7 @@ class Checkpoints:
     async def _settle_judged(self, tps: set[TP]) -> dict[TP, int]:
         """Cut each partition that has moved on, and write it once its decisions are out."""
         due: dict[TP, tuple[Shard, Checkpoint, list[Pending]]] = {}
-        for tp in tps & self._shards.keys():
+        for tp in (tps & self._shards.keys()) - self._lost:
             async with self._locks[tp]:
                 if self._failed:  # in the batch that held the lock: it may be half judged
                     return {}
@@ -182,17 +222,28 @@ class Checkpoints:
                 if shard is not None and checkpoint is not None:
                     due[tp] = shard, checkpoint, self._pending.pop(tp, [])
         await asyncio.gather(*(sent for _, _, pending in due.values() for sent in pending))
-        await asyncio.gather(*(self._write(tp, *work[:2]) for tp, work in due.items()))
-        return {tp: checkpoint.offset for tp, (_, checkpoint, _) in due.items()}
+        written = await asyncio.gather(*(self._write(tp, *work[:2]) for tp, work in due.items()))
+        return {
+            tp: checkpoint.offset
+            for (tp, (_, checkpoint, _)), is_written in zip(due.items(), written, strict=True)
+            if is_written
+        }
 
-    async def _write(self, tp: TP, shard: Shard, checkpoint: Checkpoint) -> None:
-        """Write one partition's rows, then the marker that makes them count."""
+    async def _write(self, tp: TP, shard: Shard, checkpoint: Checkpoint) -> bool:
+        """Write one partition's rows, then the marker that makes them count.
+
+        Returns `False` if the partition is somebody else's: then there will be a rebalance.
+        """
         topic, partition = self._table.changelog_topic_name, tp.partition
-        await asyncio.gather(*await self._outbox.send_rows(topic, partition, checkpoint.rows))
-        acknowledged = await self._outbox.send_rows(topic, partition, [checkpoint.marker])
-        metadata = [await future for future in acknowledged]
+        metadata: list[Any] = []
+        for rows in (checkpoint.rows, [checkpoint.marker]):
+            if not await self._is_member():
+                self._lost.add(tp)
+                return False
+            metadata = await asyncio.gather(*await self._outbox.send_rows(topic, partition, rows))
         # The table comes last: it must never be ahead of the changelog that others recover from.
         rows = [*checkpoint.rows, checkpoint.marker]
         self._table.write(partition, rows, changelog_offset=metadata[-1].offset)
         self._metrics.rows_written.inc(len(rows))
         shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))
+        return True

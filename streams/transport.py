@@ -7,6 +7,8 @@ wrong with gaps and prefetched records) but asked of whoever makes the work dura
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -14,23 +16,44 @@ from faust.transport.consumer import TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 from mode.utils.futures import notify
+from mode.utils.queues import FlowControlEvent
 
 #: Records in a batch: 512 amortise Faust's work for a message to nothing, and judging them keeps
 #: the event loop busy for milliseconds only, so that heartbeats and probes are answered.
 BATCH_RECORDS_MAX = 512
 #: Records asked of aiokafka at once, over all partitions.
 POLL_RECORDS_MAX = 8_192
+#: Of a session, the share within which its owner may rely on it: clocks differ, messages linger.
+_SESSION_SHARE = 0.5
 
 
 class Batch(NamedTuple):
-    """Consecutive records of one partition, delivered as one message."""
+    """Consecutive records of one partition, delivered as one message.
+
+    `after` is the offset of the record that was read before them, -1 if reading began with them.
+    """
 
     records: list[Any]
+    after: int
 
     @property
     def offset(self) -> int:
         """Offset of the last record."""
         return int(self.records[-1].offset)
+
+
+class Flow(FlowControlEvent):  # type: ignore[misc]
+    """Faust's gate before the agents, which here lets go of nothing when it opens.
+
+    After a rebalance the consumer is set going, then sought to where reading begins, and only
+    then the gate opens; Faust throws away what has been read in between, never to read it again.
+    What is stale was thrown away when the gate was shut.
+    """
+
+    def resume(self) -> None:
+        """Open the gate."""
+        self._suspend.clear()
+        self._resume.set()
 
 
 class Checkpointer(Protocol):
@@ -53,6 +76,13 @@ class Checkpointer(Protocol):
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and commits what the checkpointer has made durable."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The last record read of each partition since reading began there anew.
+        self._last_polled: dict[TP, int] = {}
+        #: Until when (`_awake_or_not_s`) the membership needs no asking.
+        self._member_until_s = 0.0
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         polled = await super()._getmany(active_partitions, timeout)
         if not polled:
@@ -64,10 +94,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 batches[tp] = records  # recovery counts them one by one
                 continue
             self._notice_new_beginning(tp, records[0].offset)
-            batches[tp] = [
-                Batch(records[i : i + BATCH_RECORDS_MAX])
-                for i in range(0, len(records), BATCH_RECORDS_MAX)
-            ]
+            batches[tp] = []
+            for i in range(0, len(records), BATCH_RECORDS_MAX):
+                batch = Batch(records[i : i + BATCH_RECORDS_MAX], self._last_polled.get(tp, -1))
+                batches[tp].append(batch)
+                self._last_polled[tp] = batch.offset
         return batches
 
     def _notice_new_beginning(self, tp: TP, offset: int) -> None:
@@ -92,7 +123,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             timestamp_type=last.timestamp_type,
             headers=None,
             key=None,
-            value=record.records,
+            value=record,
             checksum=None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
@@ -112,34 +143,49 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Make the work durable, then commit it."""
-        if not self._is_member:
-            return False
         offsets = await self.app.checkpointer.checkpoint(set(self.assignment()))
         if not offsets or not await self._commit_offsets(offsets):
             return False
         self.app.checkpointer.committed(offsets)
         return True
 
-    @property
-    def _is_member(self) -> bool:
-        """Whether the group still counts on this worker, as far as it has been told.
+    async def is_member(self) -> bool:
+        """Whether the group still counts on this worker, so that nobody else has its partitions.
 
-        After a pause that was longer than the session others have taken the partitions over, and
-        what this worker would write would fall among theirs.
+        A process that was suspended for longer than its session takes a moment to notice that
+        others have gone on without it; what it wrote meanwhile would fall among theirs. So it
+        asks, and trusts the answer for no longer than a session lasts.
         """
-        consumer = self._thread._consumer
-        return consumer is not None and consumer._coordinator.generation >= 0
+        coordinator = self._thread._consumer._coordinator
+        if coordinator.generation < 0:
+            return False
+        now_s = _awake_or_not_s()
+        if now_s < self._member_until_s:
+            return True
+        beat = asyncio.run_coroutine_threadsafe(
+            coordinator._do_heartbeat(), self._thread.thread_loop
+        )
+        if not await asyncio.wrap_future(beat):
+            return False
+        self._member_until_s = now_s + _SESSION_SHARE * self.app.conf.broker_session_timeout
+        return True
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to where each partition's state ends, and without state to the committed offset.
+        """Go to where each partition's state ends, without state to the committed offset.
 
         State is what judging goes on from, so it decides: a commit that came late (or a changelog
-        that lost its end) would otherwise repeat events (or leave some out).
+        that lost its end) would otherwise repeat events (or leave some out). Where there is
+        neither, aiokafka stays where it has read to, whether that was worked on or not.
         """
+        self._last_polled.clear()
         offsets: dict[TP, int] = dict(await super().seek_to_committed())
-        resume: dict[TP, int] = self.app.checkpointer.resume_offsets(set(self.assignment()))
-        await self.seek_wait(resume)
-        return offsets | resume
+        offsets |= self.app.checkpointer.resume_offsets(set(self.assignment()))
+        changelogs = self.app.tables.changelog_topics
+        mine = {tp: offset for tp, offset in offsets.items() if tp.topic not in changelogs}
+        if unknown := [tp for tp, offset in mine.items() if not offset or offset < 0]:
+            await self._thread.seek_to_beginning(*unknown)
+        await self.seek_wait({tp: offset for tp, offset in mine.items() if tp not in unknown})
+        return offsets
 
     async def commit_and_end_transactions(self) -> None:
         """Commit everything that is done, also what came while an earlier commit was under way."""
@@ -151,3 +197,10 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     """The aiokafka transport with the batching consumer."""
 
     Consumer = BatchConsumer
+
+
+def _awake_or_not_s() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps, where there is one."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from faust.exceptions import ConsistencyError
+
 from streams import health, topics
 from streams.app import App, create_app
 from streams.errors import OperatorError
@@ -24,17 +26,10 @@ _STOP_TIMEOUT_S = 25.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def run(settings: Settings, *, consistency_check: bool = True) -> None:
+def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
 
     After a bug, or when Kafka has failed for too long, the process ends with status 1.
-
-    Parameters
-    ----------
-    settings
-        All of it.
-    consistency_check
-        As `create_app` takes it.
 
     Raises
     ------
@@ -42,12 +37,12 @@ def run(settings: Settings, *, consistency_check: bool = True) -> None:
         Something outside the code keeps it from working, at the start or later.
     """
     _set_up_logging()
-    asyncio.run(_run(settings, consistency_check))
+    asyncio.run(_run(settings))
 
 
-async def _run(settings: Settings, consistency_check: bool) -> None:
+async def _run(settings: Settings) -> None:
     await _check_topics(settings)
-    app = create_app(settings, consistency_check=consistency_check)
+    app = create_app(settings)
     # Probes are answered from the first moment: recovery can take minutes.
     probes = await health.start(settings.metrics.listen, app.metrics, app.readiness)
     try:
@@ -66,12 +61,22 @@ async def _run(settings: Settings, consistency_check: bool) -> None:
             await _work(app, asked_to_stop)
     finally:
         await probes.cleanup()
+    if isinstance(app.crash_reason, ConsistencyError):
+        raise OperatorError(
+            f"state.directory: {settings.state.directory} holds state that its changelog "
+            f"{changelog_topic(settings)} lacks; if that was made anew, empty the directory"
+        )
     if isinstance(app.crash_reason, OperatorError):
+        app.checkpointer.clear()
         # Without its traceback, which holds on to live objects.
         raise app.crash_reason.with_traceback(None)
     if app.crashed:
         _end_at_once(f"stopped by {app.crash_reason!r}")
-    log.info("stopped: what was judged is committed")
+    if app.checkpointer.is_settled:
+        log.info("stopped; all that was judged is durable")
+    else:
+        log.warning("stopped; what was not committed is done again")
+    app.checkpointer.clear()
 
 
 async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
@@ -85,6 +90,9 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
     asked = asyncio.create_task(asked_to_stop.wait())
     await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    if app.crashed:
+        # The reason is told already; what breaks while Faust takes itself apart is no news.
+        logging.disable(logging.ERROR)
     try:
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await app.stop()
@@ -95,7 +103,6 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
         await asyncio.wait({working})
     if not working.cancelled():
         working.result()
-    app.checkpointer.clear()
 
 
 def _end_at_once(why: str) -> NoReturn:
@@ -164,4 +171,6 @@ def _is_told(record: logging.LogRecord) -> bool:
     if record.levelno < logging.WARNING:
         return record.name == log.name
     # Faust logs with a traceback what ends as our one line.
-    return not (record.exc_info and isinstance(record.exc_info[1], OperatorError))
+    return not (
+        record.exc_info and isinstance(record.exc_info[1], OperatorError | ConsistencyError)
+    )

@@ -16,6 +16,7 @@ from streams.settings import Kafka, Settings
 from streams.shard import STATE_VERSION
 from streams.topic_plan import changelog_topic
 from streams.topics import create
+from tests.brokers.choice import Broker
 from tests.integration.workers import START_S, Worker, produce, worker
 
 
@@ -78,29 +79,49 @@ async def set_marker(settings: Settings, version: int, offset: int, *rest: objec
         await producer.stop()
 
 
-async def test_state_of_a_newer_version(settings_for_broker: Settings, tmp_path: Path) -> None:
+async def test_state_of_a_newer_version(
+    settings_for_broker: Settings, tmp_path: Path, kafka: Broker
+) -> None:
     await create(settings_for_broker)
     await set_marker(settings_for_broker, STATE_VERSION + 1, 0, "unheard of")
     with worker(settings_for_broker, tmp_path) as refused:
         assert "run the newer pairwatch again" in await complaint(refused)
 
 
-async def test_a_topic_that_was_made_anew_below_its_state(
-    settings_for_broker: Settings, tmp_path: Path
-) -> None:
-    settings = settings_for_broker
-    topics = msgspec.structs.replace(settings.topics, keyed_by_account=True)
-    settings = msgspec.structs.replace(settings, topics=topics)
+async def used(settings: Settings, directory: Path) -> None:
+    """Let a worker judge twenty events."""
     await create(settings)
-    with worker(settings, tmp_path) as first:
+    with worker(settings, directory) as first:
         await produce(settings, [Request(START_S, "r", "ann", "view")] * 20, partition=0)
         await first.handled(20)
         await first.stop()
+
+
+async def make_anew(settings: Settings, topic: str) -> None:
+    """Delete a topic and create it again."""
     async with running(
         AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
     ) as admin:
-        await admin.delete_topics([settings.topics.requests])
+        await admin.delete_topics([topic])
     await create(settings)
+
+
+async def test_requests_made_anew_below_their_state(
+    settings_for_broker: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    topics = msgspec.structs.replace(settings_for_broker.topics, keyed_by_account=True)
+    settings = msgspec.structs.replace(settings_for_broker, topics=topics)
+    await used(settings, tmp_path)
+    await make_anew(settings, settings.topics.requests)
     await produce(settings, [Request(START_S, "r", "ann", "view")] * 10, partition=0)
     with worker(settings, tmp_path) as refused:
         assert "was read up to offset 20 and goes on at 0;" in await complaint(refused)
+
+
+async def test_a_changelog_made_anew_below_the_state_on_disk(
+    settings_for_broker: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    await used(settings_for_broker, tmp_path)
+    await make_anew(settings_for_broker, changelog_topic(settings_for_broker))
+    with worker(settings_for_broker, tmp_path) as refused:
+        assert "empty the directory" in await complaint(refused)

@@ -23,6 +23,7 @@ from tests.integration.workers import (
     caught_up,
     produce,
     traffic,
+    until,
     worker,
 )
 
@@ -48,6 +49,18 @@ from streams import app
 from streams.commands import main
 
 app._PRODUCE_TIMEOUT_S = 2.0
+main(["worker"])
+"""
+#: A worker whose checkpoints never end.
+_STUCK = """
+import asyncio
+from streams.checkpoint import Checkpoints
+from streams.commands import main
+
+async def checkpoint(self, tps):
+    await asyncio.Event().wait()
+
+Checkpoints.checkpoint = checkpoint
 main(["worker"])
 """
 
@@ -173,7 +186,7 @@ async def test_a_worker_that_was_suspended_does_no_harm_when_it_wakes_up(
 
 
 async def test_a_bug_ends_the_worker_and_nothing_of_its_batch_is_committed(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, kafka: Broker
 ) -> None:
     await create(settings)
     requests = traffic()
@@ -212,3 +225,15 @@ async def test_decisions_that_kafka_does_not_take_are_made_again(
         await caught_up(settings, len(requests), second)
         await second.stop()
     await assert_undisturbed(settings)
+
+
+async def test_a_second_signal_ends_a_worker_that_can_not_end(
+    settings: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    await create(settings)
+    with worker(settings, tmp_path, _STUCK) as stuck:
+        await stuck.ready()
+        stuck.signal(signal.SIGTERM)
+        await until(lambda: "ending with a checkpoint" in stuck.said, stuck)
+        stuck.signal(signal.SIGTERM)
+        assert await stuck.ended() == -signal.SIGTERM

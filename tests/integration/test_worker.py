@@ -36,8 +36,12 @@ async def test_decides_as_the_detector_does_on_the_same_events(
     await create(settings)
     requests = traffic()
     with worker(settings, tmp_path) as running:
+        # Probes are answered before there is anything to do.
+        not_yet = await running.answers("/ready", lambda status, _: status == 503)
+        assert (await running.get("/live"))[0] == 200
         await produce(settings, requests)
         await running.handled(len(requests))
+        await running.ready()
         samples = await running.metrics()
         await running.stop()
     log = await read_to_end(settings, settings.topics.accounts_source)
@@ -57,7 +61,10 @@ async def test_decides_as_the_detector_does_on_the_same_events(
     }
     # The traffic goes on for days, far beyond the end of all of them.
     assert in_force == {record.key: None for record in records}
+    assert "no partitions are assigned yet" in not_yet
     assert samples["pairwatch_misrouted_events_total"] == 0
+    assert samples["pairwatch_partitions_assigned"] == settings.topics.partitions
+    assert samples["pairwatch_events_total judged"] == len(requests)
     assert "SIGTERM: ending with a checkpoint" in running.said
     assert "Traceback" not in running.said
 

@@ -1,0 +1,206 @@
+"""Decisions acknowledged, then state, then offsets; and after a failure nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import RecordMetadata, TopicPartition
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from models.config import DetectionConfig
+from models.request import Request
+from streams.checkpoint import Checkpoints
+from streams.health import Readiness
+from streams.metrics import Metrics
+from streams.outbox import Row
+from streams.shard import Shard
+from streams.transport import Batch
+
+JUDGED, FORWARDED = TP("by-account", 0), TP("requests", 0)
+
+
+class Broker:
+    """Stands for the outbox and the table: notes what is written, acknowledges when told."""
+
+    changelog_topic_name = "changelog"
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.waiting: list[asyncio.Future[RecordMetadata]] = []
+        self.rows: dict[bytes, bytes | None] = {}
+        self.is_member_now = True
+
+    async def send_rows(
+        self, topic: str, partition: int, rows: Iterable[Row]
+    ) -> list[asyncio.Future[RecordMetadata]]:
+        self.written.append(f"{topic}: {', '.join(row.key.decode() for row in rows)}")
+        return [self.send()]
+
+    def send(self) -> asyncio.Future[RecordMetadata]:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return self.waiting[-1]
+
+    def acknowledge(self) -> None:
+        at = TopicPartition("any", 0)
+        for waiting in self.waiting:
+            waiting.set_result(RecordMetadata("any", 0, at, 7, 0, 0, 0))
+        self.waiting.clear()
+
+    async def is_member(self) -> bool:
+        return self.is_member_now
+
+    def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
+        return self.rows.get
+
+    def write(self, partition: int, rows: Sequence[Row], changelog_offset: int) -> None:
+        self.written.append(f"table up to {changelog_offset}")
+        self.rows.update((row.key, row.value) for row in rows)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def checkpoints(broker: Broker) -> Checkpoints:
+    return Checkpoints(
+        broker,  # type: ignore[arg-type]
+        broker,  # type: ignore[arg-type]
+        broker.is_member,
+        Metrics(CollectorRegistry()),
+        Readiness(dead_letters_per_minute=1),
+        JUDGED.topic,
+        accounts_in_memory_max=10,
+    )
+
+
+def judge(checkpoints: Checkpoints, broker: Broker, account_id: str = "ann") -> Shard:
+    shard = checkpoints.shard(JUDGED)
+    if shard is None:
+        shard = Shard(DetectionConfig(), "1", JUDGED.topic, 0, broker.rows.get)
+        checkpoints.add_shard(JUDGED, shard)
+    shard.detector.observe([Request(1e9, f"r{shard.offset}", account_id, "view")], [shard.offset])
+    shard.offset += 1
+    return shard
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_each_step_waits_for_the_one_before(checkpoints: Checkpoints, broker: Broker) -> None:
+    judge(checkpoints, broker)
+    await checkpoints.sent(JUDGED, [broker.send()])
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    await settle()
+    assert broker.written == []
+    broker.acknowledge()
+    await settle()
+    assert broker.written == ["changelog: a0ann"]
+    broker.acknowledge()
+    await settle()
+    assert broker.written == ["changelog: a0ann", "changelog: m"]
+    assert not running.done()
+    broker.acknowledge()
+    assert await running == {JUDGED: 1}
+    assert broker.written[2:] == ["table up to 7"]
+    assert checkpoints.resume_offsets({JUDGED, FORWARDED}) == {JUDGED: 1}
+
+
+async def test_nothing_follows_a_checkpoint_that_failed(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    judge(checkpoints, broker)
+    await checkpoints.sent(JUDGED, [broker.send()])
+    broker.waiting[0].set_exception(KafkaTimeoutError())
+    with pytest.raises(KafkaTimeoutError):
+        await checkpoints.checkpoint({JUDGED})
+    judge(checkpoints, broker, "bob")
+    # What was cut out for the failed one would be missing.
+    assert await checkpoints.checkpoint({JUDGED}) == {}
+    assert broker.written == []
+
+
+async def test_what_a_failing_batch_has_touched_is_not_written(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    judge(checkpoints, broker)
+    async with checkpoints.working(JUDGED):
+        running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+        await settle()
+        judge(checkpoints, broker, "half judged")
+        checkpoints.fail()
+    assert await running == {}
+    assert broker.written == []
+
+
+async def test_what_was_passed_on_is_committed_once_all_before_it_is_acknowledged(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    first, second = broker.send(), broker.send()
+    await checkpoints.forwarded(FORWARDED, 10, [first])
+    await checkpoints.forwarded(FORWARDED, 20, [second])
+    running = asyncio.create_task(checkpoints.checkpoint({FORWARDED}))
+    second.set_result(RecordMetadata("any", 0, TopicPartition("any", 0), 7, 0, 0, 0))
+    await settle()
+    assert not running.done()
+    await checkpoints.forwarded(FORWARDED, 30, [broker.send()])
+    first.set_result(RecordMetadata("any", 0, TopicPartition("any", 0), 8, 0, 0, 0))
+    assert await running == {FORWARDED: 20}
+
+
+async def test_a_revoked_partition_is_forgotten(checkpoints: Checkpoints, broker: Broker) -> None:
+    judge(checkpoints, broker)
+    await checkpoints.forwarded(FORWARDED, 10, [])
+    checkpoints.drop({JUDGED, FORWARDED})
+    assert await checkpoints.checkpoint({JUDGED, FORWARDED}) == {}
+    assert broker.written == []
+    assert checkpoints.shard(JUDGED) is None
+
+
+@pytest.mark.parametrize("already_written", [0, 1], ids=["before the rows", "before the marker"])
+async def test_a_worker_that_the_group_has_given_up_writes_no_more(
+    checkpoints: Checkpoints, broker: Broker, already_written: int
+) -> None:
+    judge(checkpoints, broker)
+    await checkpoints.sent(JUDGED, [broker.send()])
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    for _ in range(already_written):
+        await settle()
+        broker.acknowledge()
+    await settle()
+    broker.is_member_now = False
+    broker.acknowledge()
+    assert await running == {}
+    assert broker.written == ["changelog: a0ann"][:already_written]
+    # Back in the group it has no whole state before it is given partitions anew.
+    broker.is_member_now = True
+    judge(checkpoints, broker)
+    assert await checkpoints.checkpoint({JUDGED}) == {}
+    checkpoints.drop({JUDGED})
+    assert checkpoints.is_settled
+
+
+def batch(first: int, last: int, after: int) -> Batch:
+    return Batch([SimpleNamespace(offset=offset) for offset in range(first, last + 1)], after)
+
+
+def test_no_record_is_taken_twice(checkpoints: Checkpoints) -> None:
+    assert len(checkpoints.take(FORWARDED, batch(10, 19, -1))) == 10
+    assert [r.offset for r in checkpoints.take(FORWARDED, batch(15, 24, 14))] == list(range(20, 25))
+    assert checkpoints.take(FORWARDED, batch(10, 19, -1)) == []
+
+
+def test_a_record_that_was_read_and_left_out_is_noticed(checkpoints: Checkpoints) -> None:
+    checkpoints.take(FORWARDED, batch(10, 19, -1))
+    with pytest.raises(RuntimeError, match="after 19 and up to 29 were read and not worked on"):
+        checkpoints.take(FORWARDED, batch(30, 39, 29))
+    # Offsets may jump, as with transactions or compaction.
+    checkpoints.take(FORWARDED, batch(40, 49, 19))
