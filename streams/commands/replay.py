@@ -17,6 +17,7 @@ from rich.table import Table
 
 from models.decision import Decision
 from streams import settings as settings_reader
+from streams.collector import spare_the_living
 from streams.dead_letters import DeadLetter, FileSource
 from streams.errors import OperatorError
 from streams.gateway import FORMATS
@@ -53,6 +54,7 @@ def command(
     are counted and set aside, the status is 0 all the same; 2 means that the input can't be read.
     """
     settings = settings_reader.load(config)
+    spare_the_living()
     with ExitStack() as stack:
         out = _writer(stack, decisions)
         bad = _writer(stack, dead_letters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streams import settings as settings_reader
+from streams.collector import spare_the_living
 
 
 @click.command()
@@ -18,4 +19,5 @@ def command(config: str | None) -> None:
     settings = settings_reader.load(config)
     from streams.worker import run
 
+    spare_the_living()
     run(settings)
