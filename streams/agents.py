@@ -91,14 +91,18 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
     partitions = await app.outbox.partitions(topic)
     rows: dict[int, list[Row]] = defaultdict(list)
     pending: list[Pending] = []
+    now_s = time.time()
     for record in records:
-        arrived_s = _arrived_s(record)
-        request = await _decode(app, tp, record, arrived_s, pending)
-        if request is not None:
-            key = request.account_id.encode()
-            # The time of arrival goes along: latency and clock checks are measured against it.
-            row = Row(key, record.value, int(arrived_s * 1_000))
-            rows[partition_of(key, partitions)].append(row)
+        arrived_s = _arrived_s(record, now_s)
+        try:
+            request = decode_request(record.value or b"", arrived_s)
+        except InvalidRequest as error:
+            pending.append(await _set_aside(app, tp, record, arrived_s, error))
+            continue
+        key = request.account_id.encode()
+        # The time of arrival goes along: latency and clock checks are measured against it.
+        row = Row(key, record.value, int(arrived_s * 1_000))
+        rows[partition_of(key, partitions)].append(row)
     for partition, some in rows.items():
         pending += await app.outbox.send_rows(topic, partition, some)
     await app.checkpointer.forwarded(tp, records[-1].offset + 1, pending)
@@ -112,10 +116,14 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     async with app.checkpointer.working(tp):
         shard = app.shard(tp)
         fresh = [record for record in records if record.offset >= shard.offset]
+        now_s = time.time()
         for record in fresh:
-            request = await _decode(app, tp, record, _arrived_s(record), pending)
-            if request is not None:
-                requests.append(request)
+            arrived_s = _arrived_s(record, now_s)
+            try:
+                requests.append(decode_request(record.value or b"", arrived_s))
+            except InvalidRequest as error:
+                pending.append(await _set_aside(app, tp, record, arrived_s, error))
+            else:
                 offsets.append(record.offset)
         seen = shard.detector.observe(requests, offsets)
         shard.offset = max(shard.offset, records[-1].offset + 1)
@@ -123,7 +131,7 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
         for decision in seen.decisions:
             at = bisect_left(fresh, decision.evidence.source.offset, key=attrgetter("offset"))
             shard.note(decision)
-            pending += await _publish(app, decision, _arrived_s(fresh[at]))
+            pending += await _publish(app, decision, _arrived_s(fresh[at], now_s))
         for key in shard.expire():
             topic = app.settings.topics.decisions_state
             pending.append(await app.outbox.send(topic, key.encode(), None))
@@ -136,38 +144,33 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
         app.metrics.events.labels(outcome).inc(count)
 
 
-def _arrived_s(record: Any) -> float:
+def _arrived_s(record: Any, now_s: float) -> float:
     """Return when a record reached Kafka, Unix seconds.
 
     That is its producer's word: without one it is now, and it is never later than now. Brokers
     refuse to take a request that is forwarded with a time far ahead, which would end every
     worker that comes upon it.
     """
-    now_s = time.time()
     stamped_s: float = record.timestamp / 1_000
-    return now_s if stamped_s < 0 else min(stamped_s, now_s)
+    return now_s if stamped_s < 0 or stamped_s > now_s else stamped_s
 
 
-async def _decode(
-    app: App, tp: TP, record: Any, arrived_s: float, pending: list[Pending]
-) -> Request | None:
-    """Decode one record; what does not fit goes to the dead letters."""
-    try:
-        return decode_request(record.value or b"", arrived_s)
-    except InvalidRequest as error:
-        letter = DeadLetter(
-            reason=error.reason,
-            detail=error.detail,
-            source=KafkaSource(tp.topic, tp.partition, record.offset),
-            at_s=arrived_s,
-            original=record.value or b"",
-        )
+async def _set_aside(
+    app: App, tp: TP, record: Any, arrived_s: float, error: InvalidRequest
+) -> Pending:
+    """Send a record that is no request to the dead letters."""
+    letter = DeadLetter(
+        reason=error.reason,
+        detail=error.detail,
+        source=KafkaSource(tp.topic, tp.partition, record.offset),
+        at_s=arrived_s,
+        original=record.value or b"",
+    )
     app.metrics.events.labels("dead-letter").inc()
     app.metrics.dead_letters.labels(letter.reason).inc()
     app.readiness.dead_letters(1, time.monotonic())
     topic = app.settings.topics.dead_letters
-    pending.append(await app.outbox.send(topic, letter.key, letter.encode()))
-    return None
+    return await app.outbox.send(topic, letter.key, letter.encode())
 
 
 async def _publish(app: App, decision: Decision, arrived_s: float) -> list[Pending]:
