@@ -61,10 +61,12 @@ async def measure_commits(
     process: subprocess.Popen[bytes],
     committed: Callable[[], Awaitable[int]],
     total: int,
+    on_first: Callable[[], None] = lambda: None,
 ) -> Measurement:
     """Watch a process commit, from its first commit to the last that left something to do.
 
     The one after that also counts the time in which the process waited for its next commit.
+    `on_first` is called at the first one.
     """
     began_s = time.monotonic()
     seen: list[tuple[float, int, float]] = []
@@ -74,6 +76,8 @@ async def measure_commits(
             raise SubjectError(f"it ended with status {process.returncode}")
         if done > (seen[-1][1] if seen else 0):
             seen.append((now_s, done, cpu_seconds(process.pid)))
+            if len(seen) == 1:
+                on_first()
         if not seen and now_s - began_s > _FIRST_TIMEOUT_S:
             raise SubjectError(f"it has committed nothing within {_FIRST_TIMEOUT_S:g} s")
         if seen and now_s - seen[0][0] > _MEASURE_S_MAX:

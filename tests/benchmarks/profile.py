@@ -16,7 +16,7 @@ from tests.benchmarks.tools import tools
 
 #: The innermost frame that is named here says to which step a sample belongs.
 _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("decode", ("decode_request", "_decode (streams/agents", "_arrived_s")),
+    ("decode", ("decode_request", "_arrived_s")),
     ("hash ids and pairs", ("hash64", "hash32", "_foreign_pairs")),
     ("tell repeats", ("RecentRequests.admit", "admit (models/recent")),
     ("sketches", ("see_pairs",)),
@@ -35,29 +35,27 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("agents, otherwise", ("(streams/agents", "(streams/checkpoint")),
 )
 _REST = "event loop and the rest"
-#: The worker is still importing its modules.
-_STARTING = "importlib._bootstrap"
 _RATE_HZ = 400
+_SPY_TIMEOUT_S = 30.0
 
 
 def profile(bench: Bench) -> Table:
     """Run the worker under py-spy, and share its processor time out over the steps of an event."""
     samples = bench.directory / "samples"
+    spying: list[subprocess.Popen[bytes]] = []
     with worker(bench, keyed=True) as (process, settings):
-        spy = [
-            str(tools() / "py-spy"),
-            "record",
-            "--pid",
-            str(process.pid),
-            "--gil",
-            "--format",
-            "raw",
-        ]
-        spy += ["--rate", str(_RATE_HZ), "--output", str(samples)]
+
+        def spy() -> None:
+            arguments = [str(tools() / "py-spy"), "record", "--pid", str(process.pid), "--gil"]
+            arguments += ["--format", "raw", "--rate", str(_RATE_HZ), "--output", str(samples)]
+            said = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            spying.append(subprocess.Popen(arguments, **said))
+
         group, topic = settings.kafka.group, settings.topics.accounts_source
-        with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as spying:
-            measured = asyncio.run(watch(bench, process, group, topic))
-            spying.send_signal(signal.SIGINT)  # then it writes down what it has seen
+        measured = asyncio.run(watch(bench, process, group, topic, spy))
+        for spied in spying:
+            spied.send_signal(signal.SIGINT)  # then it writes down what it has seen
+            spied.wait(_SPY_TIMEOUT_S)
     return _table(_shares(samples), measured)
 
 
@@ -65,8 +63,7 @@ def _shares(samples: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     for line in samples.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
-        if _STARTING not in stack:
-            counts[_step(stack.split(";"))] += int(count)
+        counts[_step(stack.split(";"))] += int(count)
     return counts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from statistics import median
 
@@ -16,15 +16,21 @@ _BAR_PX, _LABEL_PX, _ROW_PX, _NUMBER_PX = 360, 290, 30, 130
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A subject's medians; a ratio is of its rate to another's in the same round of runs."""
+    """A subject's medians; a ratio is to another subject in the same round of runs.
+
+    `rate` compares events per second, `work` events per second of processor time: on a busy
+    machine the second says more.
+    """
 
     name: str
     label: str
     events_per_s: float
     cpu_seconds_per_100k: float
     peak_mib: float
-    to_limit: float | None
-    to_nothing: float | None
+    rate_to_limit: float | None
+    rate_to_nothing: float | None
+    work_to_limit: float | None
+    work_to_nothing: float | None
     runs: list[Measurement]
 
 
@@ -37,8 +43,10 @@ def rows(subjects: Sequence[Subject], runs: Mapping[str, list[Measurement]]) -> 
             events_per_s=median(run.events_per_s for run in runs[subject.name]),
             cpu_seconds_per_100k=median(run.cpu_seconds_per_100k for run in runs[subject.name]),
             peak_mib=median(run.peak_mib for run in runs[subject.name]),
-            to_limit=_ratio(runs[subject.name], runs.get(BARE, [])),
-            to_nothing=_ratio(runs[subject.name], runs.get(NOTHING, [])),
+            rate_to_limit=_ratio(_rate, runs[subject.name], runs.get(BARE, [])),
+            rate_to_nothing=_ratio(_rate, runs[subject.name], runs.get(NOTHING, [])),
+            work_to_limit=_ratio(_work, runs[subject.name], runs.get(BARE, [])),
+            work_to_nothing=_ratio(_work, runs[subject.name], runs.get(NOTHING, [])),
             runs=runs[subject.name],
         )
         for subject in subjects
@@ -46,26 +54,49 @@ def rows(subjects: Sequence[Subject], runs: Mapping[str, list[Measurement]]) -> 
     ]
 
 
-def _ratio(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> float | None:
+def _rate(run: Measurement) -> float:
+    return run.events_per_s
+
+
+def _work(run: Measurement) -> float:
+    return run.events / run.cpu_seconds
+
+
+def _ratio(
+    of: Callable[[Measurement], float],
+    ours: Sequence[Measurement],
+    theirs: Sequence[Measurement],
+) -> float | None:
     # Neighbours in time share what else the machine was doing.
     pairs = zip(ours, theirs, strict=False)
-    return median([a.events_per_s / b.events_per_s for a, b in pairs]) if theirs else None
+    return median([of(a) / of(b) for a, b in pairs]) if theirs else None
 
 
 def table(found: Sequence[Row]) -> Table:
     """Return the table that is printed."""
     out = Table(box=None, pad_edge=False)
     out.add_column("")
-    for title in ("events/s", "CPU s / 100,000", "peak MiB", "of the limit", "× doing nothing"):
+    titles = (
+        "events/s",
+        "of limit",
+        "× nothing",
+        "CPU s / 100,000",
+        "of limit",
+        "× nothing",
+        "MiB",
+    )
+    for title in titles:
         out.add_column(title, justify="right")
     for row in found:
         out.add_row(
             row.label,
             f"{row.events_per_s:,.0f}",
+            "" if row.rate_to_limit is None else f"{row.rate_to_limit:.0%}",
+            "" if row.rate_to_nothing is None else f"{row.rate_to_nothing:.1f}",
             f"{row.cpu_seconds_per_100k:.2f}",
+            "" if row.work_to_limit is None else f"{row.work_to_limit:.0%}",
+            "" if row.work_to_nothing is None else f"{row.work_to_nothing:.1f}",
             f"{row.peak_mib:,.0f}",
-            "" if row.to_limit is None else f"{row.to_limit:.0%}",
-            "" if row.to_nothing is None else f"{row.to_nothing:.1f}",
         )
     return out
 

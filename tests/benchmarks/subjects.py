@@ -87,13 +87,18 @@ def _program(name: str, bench: Bench, python: str = sys.executable) -> Measureme
 
 
 async def watch(
-    bench: Bench, process: subprocess.Popen[bytes], group: str, topic: str
+    bench: Bench,
+    process: subprocess.Popen[bytes],
+    group: str,
+    topic: str,
+    on_first: Callable[[], None] = lambda: None,
 ) -> Measurement:
+    """Measure a process by what its group commits."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
     await admin.start()
     try:
         return await measure_commits(
-            process, lambda: committed_by(admin, group, topic), bench.events
+            process, lambda: committed_by(admin, group, topic), bench.events, on_first
         )
     finally:
         await admin.close()
