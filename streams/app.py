@@ -18,9 +18,10 @@ from streams.health import Readiness
 from streams.homes import Homes
 from streams.kafka import sasl_password, ssl_context
 from streams.metrics import Metrics
-from streams.outbox import Outbox
+from streams.outbox import PRODUCE_TIMEOUT_S, Outbox
 from streams.settings import Kafka, Settings
 from streams.shard import Shard
+from streams.state_log import StateLog
 from streams.table import ROCKSDB_OPTIONS, StateTable
 from streams.transport import POLL_RECORDS_MAX, BatchTransport, Flow
 
@@ -29,9 +30,6 @@ log = logging.getLogger("pairwatch")
 #: Batches waiting in front of an agent: enough that it never runs dry, few enough that a
 #: rebalance throws little away and memory stays bounded (a batch is half a megabyte at most).
 _BATCHES_WAITING_MAX = 16
-#: An acknowledgement that takes longer than this is a broker that is gone: the worker stops,
-#: loudly, and what it had not committed is done again.
-_PRODUCE_TIMEOUT_S = 120.0
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -41,6 +39,7 @@ class App(faust.App):  # type: ignore[misc]
     metrics: Metrics
     readiness: Readiness
     outbox: Outbox
+    state_log: StateLog
     checkpointer: Checkpoints
     table: StateTable
     #: `None` where accounts can't be misrouted.
@@ -118,7 +117,7 @@ def create_app(settings: Settings) -> App:
         producer_linger=0.005,
         producer_max_batch_size=262_144,
         producer_max_request_size=2 * 2**20,  # a request of 1 MiB is forwarded whole
-        producer_request_timeout=_PRODUCE_TIMEOUT_S,
+        producer_request_timeout=PRODUCE_TIMEOUT_S,
         stream_buffer_maxsize=_BATCHES_WAITING_MAX,
         stream_wait_empty=True,
         recovery_consistency_check=True,
@@ -138,6 +137,7 @@ def create_app(settings: Settings) -> App:
     )
     app.readiness = Readiness(dead_letters_per_minute=settings.limits.dead_letters_per_minute)
     app.outbox = Outbox(app)
+    app.state_log = StateLog(settings.kafka, lambda: app.consumer.session_lasts)
     app.homes = Homes() if settings.topics.keyed_by_account else None
     table = StateTable(
         app,
@@ -150,7 +150,7 @@ def create_app(settings: Settings) -> App:
     app.table = app.tables.add(table)
     app.checkpointer = Checkpoints(
         table,
-        app.outbox,
+        app.state_log,
         app.is_member,
         app.metrics,
         app.readiness,

@@ -16,8 +16,9 @@ from faust.types import TP
 
 from streams.health import Readiness
 from streams.metrics import Metrics
-from streams.outbox import Outbox
+from streams.outbox import Row
 from streams.shard import Checkpoint, Shard, state_offset
+from streams.state_log import SessionOverError, StateLog
 from streams.table import StateTable
 from streams.transport import Batch
 
@@ -34,7 +35,7 @@ class Checkpoints:
     ----------
     table
         Where state is kept.
-    outbox
+    state_log
         Sends its changelog.
     is_member
         Says whether the group still counts on this worker.
@@ -49,7 +50,7 @@ class Checkpoints:
     def __init__(
         self,
         table: StateTable,
-        outbox: Outbox,
+        state_log: StateLog,
         is_member: Callable[[], Awaitable[bool]],
         metrics: Metrics,
         readiness: Readiness,
@@ -57,7 +58,7 @@ class Checkpoints:
         accounts_in_memory_max: int,
     ) -> None:
         self._table = table
-        self._outbox = outbox
+        self._state_log = state_log
         self._is_member = is_member
         self._metrics = metrics
         self._readiness = readiness
@@ -234,16 +235,32 @@ class Checkpoints:
 
         Returns `False` if the partition is somebody else's: then there will be a rebalance.
         """
-        topic, partition = self._table.changelog_topic_name, tp.partition
-        metadata: list[Any] = []
+        offset = -1
         for rows in (checkpoint.rows, [checkpoint.marker]):
-            if not await self._is_member():
+            written = await self._log(tp.partition, rows)
+            if written is None:
                 self._lost.add(tp)
                 return False
-            metadata = await asyncio.gather(*await self._outbox.send_rows(topic, partition, rows))
+            offset = max(offset, written)
         # The table comes last: it must never be ahead of the changelog that others recover from.
         rows = [*checkpoint.rows, checkpoint.marker]
-        self._table.write(partition, rows, changelog_offset=metadata[-1].offset)
+        self._table.write(tp.partition, rows, changelog_offset=offset)
         self._metrics.rows_written.inc(len(rows))
         shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))
         return True
+
+    async def _log(self, partition: int, rows: list[Row]) -> int | None:
+        """Write rows to the changelog; return the last one's offset (-1 if there are none).
+
+        Returns `None` if the partition is somebody else's.
+        """
+        topic = self._table.changelog_topic_name
+        while await self._is_member():
+            try:
+                sent = await asyncio.gather(
+                    *await self._state_log.send_rows(topic, partition, rows)
+                )
+            except SessionOverError:
+                continue  # asks again, and is a member or is not
+            return max((metadata.offset for metadata in sent), default=-1)
+        return None

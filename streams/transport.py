@@ -26,6 +26,9 @@ POLL_RECORDS_MAX = 8_192
 #: Of a session, the share within which its owner may rely on it: clocks differ, messages linger.
 _SESSION_SHARE = 0.5
 
+#: A group's coordinator is away for seconds when its broker is restarted.
+_ASK_AGAIN_S = 0.5
+
 
 class Batch(NamedTuple):
     """Consecutive records of one partition, delivered as one message.
@@ -80,8 +83,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         #: The last record read of each partition since reading began there anew.
         self._last_polled: dict[TP, int] = {}
-        #: Until when (`_awake_or_not_s`) the membership needs no asking.
-        self._member_until_s = 0.0
+        #: Until when (`_awake_or_not_s`) nobody can have been given our partitions.
+        self._session_ends_s = 0.0
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         polled = await super()._getmany(active_partitions, timeout)
@@ -149,26 +152,35 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.app.checkpointer.committed(offsets)
         return True
 
+    @property
+    def session_lasts(self) -> bool:
+        """Whether this worker is still a member of its group, by what it was told last."""
+        return (
+            self._thread._consumer._coordinator.generation >= 0
+            and _awake_or_not_s() < self._session_ends_s
+        )
+
     async def is_member(self) -> bool:
         """Whether the group still counts on this worker, so that nobody else has its partitions.
 
         A process that was suspended for longer than its session takes a moment to notice that
-        others have gone on without it; what it wrote meanwhile would fall among theirs. So it
-        asks, and trusts the answer for no longer than a session lasts.
+        others have gone on without it. So it asks, until there is an answer, and trusts that for
+        no longer than a session lasts.
         """
         coordinator = self._thread._consumer._coordinator
-        if coordinator.generation < 0:
-            return False
-        now_s = _awake_or_not_s()
-        if now_s < self._member_until_s:
-            return True
-        beat = asyncio.run_coroutine_threadsafe(
-            coordinator._do_heartbeat(), self._thread.thread_loop
-        )
-        if not await asyncio.wrap_future(beat):
-            return False
-        self._member_until_s = now_s + _SESSION_SHARE * self.app.conf.broker_session_timeout
-        return True
+        while coordinator.generation >= 0:  # reset when the broker says that we are none
+            if self.session_lasts:
+                return True
+            asked_s = _awake_or_not_s()
+            beat = asyncio.run_coroutine_threadsafe(
+                coordinator._do_heartbeat(), self._thread.thread_loop
+            )
+            if await asyncio.wrap_future(beat):
+                session_s = self.app.conf.broker_session_timeout
+                self._session_ends_s = asked_s + _SESSION_SHARE * session_s
+            else:
+                await asyncio.sleep(_ASK_AGAIN_S)
+        return False
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to where each partition's state ends, without state to the committed offset.

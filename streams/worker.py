@@ -83,6 +83,7 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
     """Run the application until it is asked to stop or fails, then stop it."""
 
     async def work() -> None:
+        await app.state_log.start()
         await app.start()
         await app.wait_until_stopped()
 
@@ -96,6 +97,7 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await app.stop()
+            await app.state_log.stop()
     except Exception as error:
         _end_at_once(f"the last checkpoint failed: {error!r}")
     if not working.done():

@@ -48,7 +48,7 @@ _IMPATIENT = """
 from streams import app
 from streams.commands import main
 
-app._PRODUCE_TIMEOUT_S = 2.0
+app.PRODUCE_TIMEOUT_S = 2.0
 main(["worker"])
 """
 #: A worker whose checkpoints never end.

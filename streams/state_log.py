@@ -1,0 +1,76 @@
+"""The changelog's own producer: it writes only while the group counts on this worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.produce import ProduceRequest
+
+from streams.kafka import client_arguments
+from streams.outbox import PRODUCE_TIMEOUT_S, Row, send_rows
+from streams.settings import Kafka
+
+
+class SessionOverError(KafkaError):  # type: ignore[misc]
+    """Rows were not sent: somebody else may have the partition by now."""
+
+    retriable = False
+
+
+class StateLog:
+    """Sends rows of state, each request only if the session still lasts as it leaves.
+
+    What a suspended process was about to send would otherwise leave when it wakes up, and fall
+    among what its successor has written since. (Kafka's transactions would fence it off too, with
+    a producer for each partition and markers that Faust's recovery waits for in vain.)
+
+    Parameters
+    ----------
+    kafka
+        The brokers.
+    session_lasts
+        Says so of this worker, at once.
+    """
+
+    def __init__(self, kafka: Kafka, session_lasts: Callable[[], bool]) -> None:
+        self._kafka = kafka
+        self._session_lasts = session_lasts
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = AIOKafkaProducer(
+            **client_arguments(self._kafka),
+            client_id="pairwatch-state",
+            acks="all",
+            max_batch_size=262_144,
+            max_request_size=2 * 2**20,
+            request_timeout_ms=int(PRODUCE_TIMEOUT_S * 1_000),
+        )
+        await self._producer.start()
+        client = self._producer.client
+        send = client.send
+
+        async def send_while_it_lasts(node_id: int, request: Any, **arguments: Any) -> Any:
+            if isinstance(request, ProduceRequest) and not self._session_lasts():
+                raise SessionOverError()
+            return await send(node_id, request, **arguments)
+
+        client.send = send_while_it_lasts
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+
+    async def send_rows(
+        self, topic: str, partition: int, rows: Iterable[Row]
+    ) -> list[asyncio.Future[Any]]:
+        """Hand rows to the producer; the futures are their acknowledgements.
+
+        They fail with `SessionOverError` if the session ends before the rows leave.
+        """
+        return await send_rows(self._producer, topic, partition, rows)
