@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import msgspec
 
 from models.decision import Decision
@@ -75,9 +73,9 @@ class Figures(msgspec.Struct, frozen=True):
     """An `Outcome` in figures."""
 
     cases: list[CaseFigures]
-    days: Counter[str]
-    throttled: Counter[str]
-    banned: Counter[str]
+    days: dict[str, int]
+    throttled: dict[str, int]
+    banned: dict[str, int]
     false_alarms: list[FalseAlarm]
 
 
@@ -162,7 +160,8 @@ def _case(case: Case, decisions: list[Decision]) -> CaseFigures:
 def in_words(decision: Decision) -> str:
     """Return a decision and its three strongest reasons in one line."""
     reasons = "; ".join(
-        f"{reason.observed:g} {reason.signal} (usual {reason.expected:g})"
+        f"{reason.signal} {reason.observed:g}{' %' if reason.unit == '%' else ''} "
+        f"(usual {reason.expected:g})"
         for reason in decision.reasons[:3]
     )
     return f"{decision.issued_at} {decision.action} {decision.scenario}: {reasons}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from streams.simulate.attacks.table import ATTACKS
-from tests.scenarios.figures import OURS, Run
+from tests.scenarios.figures import LATE_SHARE, OURS, Run
 from tests.scenarios.text import percent, span
 
 #: Cases of an attack, and false alarms, that are told; `--json` has them all.
@@ -23,10 +23,10 @@ def missed(run: Run) -> list[str]:
         never = sum(case.throttled_after_s is None for case in late)
         pace = median(case.taken / case.active_days for case in late)
         above = sum(pairs >= pace for pairs in run.tuning_pairs) / len(run.tuning_pairs)
+        kept = f"{len(late) - never} kept more than {percent(LATE_SHARE, 1)} of their pairs"
         found.append(
-            f"{attack}: of {len(cases)} accounts {never} never stopped, {len(late) - never} late; "
-            f"at a median of {pace:,.0f} pairs a day, which {percent(above, 1)} of honest "
-            f"account-days reach too"
+            f"{attack}: of {len(cases)} accounts {never} were never stopped and {kept}; they take "
+            f"{pace:,.0f} a day (median), as {percent(above, 1)} of honest account-days do"
         )
     return found
 

@@ -17,6 +17,7 @@ from tests.scenarios.figures import (
     WINDOW,
     CaseFigures,
     Figures,
+    Result,
     Run,
     Thresholds,
 )
@@ -98,21 +99,17 @@ def _others(run: Run) -> str:
     ours = [(result, result.figures[OURS]) for result in run.results]
     kinds = sorted({kind for _, figures in ours for kind in figures.days})
     rows = [_other(kind, [figures for _, figures in ours], kind) for kind in kinds]
-    rows += [
-        _other(f"all, {name}, no attack", [f for r, f in ours if not r.spec.attacks
-               and r.spec.name == name])
-        for name in dict.fromkeys(r.spec.name for r, _ in ours if not r.spec.attacks)
-    ]  # fmt: skip
-    rows.append(_other("all, with attacks", [f for r, f in ours if r.spec.attacks]))
+    for name in dict.fromkeys(result.spec.name for result, _ in ours):
+        calm = [f for result, f in ours if result.spec.name == name and not result.spec.attacks]
+        rows.append(_other(f"all, {name}, no attack", calm))
+    rows.append(_other("all, with attacks", [f for result, f in ours if result.spec.attacks]))
     rows.append(_other("all", [figures for _, figures in ours]))
     return table(header, [row for row in rows if row[1] != "0"])
 
 
-def _other(name: str, some: Iterable[Figures], kind: str | None = None) -> list[str]:
-    row = [name]
-    some = list(some)
+def _other(name: str, some: Sequence[Figures], kind: str | None = None) -> list[str]:
     days = _sum(some, lambda figures: figures.days, kind)
-    row.append(f"{days:,}")
+    row = [name, f"{days:,}"]
     for count, per in (
         (_sum(some, lambda figures: figures.throttled, kind), 1_000),
         (_sum(some, lambda figures: figures.banned, kind), 100_000),
@@ -122,7 +119,7 @@ def _other(name: str, some: Iterable[Figures], kind: str | None = None) -> list[
 
 
 def _sum(
-    some: Iterable[Figures], field: Callable[[Figures], dict[str, int]], kind: str | None
+    some: Sequence[Figures], field: Callable[[Figures], dict[str, int]], kind: str | None
 ) -> int:
     return sum(
         field(figures).get(kind, 0) if kind else sum(field(figures).values()) for figures in some
@@ -139,40 +136,41 @@ def _rate(count: int, days: int, per: int) -> tuple[str, str]:
 
 
 def _beside(run: Run) -> str:
-    header = ["attack", "what it does", "first decision", OURS, *_names(run.thresholds)]
+    header = ["attack", "what it does", "first decision", "banned", OURS, *_names(run.thresholds)]
     rows = []
     for attack, told in ATTACKS.items():
-        cases = run.cases(OURS, attack)
-        after = [case.throttled_after_s for case in cases if case.throttled_after_s is not None]
-        if not cases:
-            continue
-        first = span(median(after)) if len(after) * 2 > len(cases) else DASH
-        cells = [_cell(run.cases(detector, attack)) for detector in _DETECTORS]
-        rows.append([attack, told.summary, first, *cells])
-    for name, attacks in (
-        ("all who act alone", list(ALONE)),
-        ("all who act together", list(TOGETHER)),
+        if run.cases(OURS, attack):
+            rows.append([attack, told.summary, *_met(run, [attack])])
+    for name, attacks in (("alone", ALONE), ("together", TOGETHER)):
+        if any(run.cases(OURS, attack) for attack in attacks):
+            rows.append([f"**all who act {name}**", "", *_met(run, attacks)])
+    for when, results in (
+        ("no attack", [result for result in run.results if not result.spec.attacks]),
+        ("with attacks", [result for result in run.results if result.spec.attacks]),
     ):
-        cells = [
-            _cell([case for attack in attacks for case in run.cases(detector, attack)])
-            for detector in _DETECTORS
-        ]
-        rows.append([f"**{name}**", "", "", *cells])
-    for what, per, field in (
-        ("false throttles", 1_000, lambda figures: figures.throttled),
-        ("false bans", 100_000, lambda figures: figures.banned),
-    ):
-        cells = []
-        for detector in _DETECTORS:
-            some = [result.figures[detector] for result in run.results]
-            days = _sum(some, lambda figures: figures.days, None)
-            count = _sum(some, field, None)
-            rate, interval = _rate(count, days, per)
-            cells.append(f"{rate} ({interval})")
-        if what == "false bans":  # the others only throttle
-            cells = [cells[0], *[DASH] * (len(_DETECTORS) - 1)]
-        rows.append([f"**{what}**", f"per {per:,} account-days (95 %)", "", *cells])
+        throttles = [_throttles(results, detector) for detector in _DETECTORS]
+        what = f"**false throttles**, {when}"
+        rows.append([what, "per 1,000 account-days (95 %)", "", "", *throttles])
     return table(header, rows)
+
+
+def _met(run: Run, attacks: Iterable[str]) -> list[str]:
+    """Return how some attacks fared: the first decision and bans are ours."""
+    cases, *others = (
+        [case for attack in attacks for case in run.cases(detector, attack)]
+        for detector in _DETECTORS
+    )
+    after = [case.throttled_after_s for case in cases if case.throttled_after_s is not None]
+    first = span(median(after)) if len(after) * 2 > len(cases) else DASH
+    banned = sum(case.banned_after_s is not None for case in cases)
+    return [first, f"{banned}/{len(cases)}", _cell(cases), *map(_cell, others)]
+
+
+def _throttles(results: Sequence[Result], detector: str) -> str:
+    some = [result.figures[detector] for result in results]
+    days = _sum(some, lambda figures: figures.days, None)
+    rate, interval = _rate(_sum(some, lambda figures: figures.throttled, None), days, 1_000)
+    return f"{rate} ({interval})"
 
 
 def _names(thresholds: Thresholds) -> list[str]:
@@ -185,7 +183,10 @@ def _names(thresholds: Thresholds) -> list[str]:
 
 
 def _footnotes(run: Run) -> str:
-    days = sum(sum(result.figures[OURS].days.values()) for result in run.results)
+    ours = [result.figures[OURS] for result in run.results]
+    days = _sum(ours, lambda figures: figures.days, None)
+    bans = _sum(ours, lambda figures: figures.banned, None)
+    rate, interval = _rate(bans, days, 100_000)
     return (
         "Each cell: accounts stopped (at least throttled once) · what still leaks when decisions "
         "are enforced, as a share of the pairs that the accounts would have got with nobody "
@@ -196,8 +197,9 @@ def _footnotes(run: Run) -> str:
         "HalfSpaceTrees spend 1 false throttle per 1,000 account-days on attack-free worlds of "
         f"seeds {listed(run.tuning_seeds)}; passing them shuts an account out until midnight, "
         f"and for an hour. False alarms are counted over {days:,} account-days of honest "
-        "accounts; the intervals (Clopper–Pearson) take the days for independent, which those of "
-        "one account are not quite."
+        f"accounts; {bans} of these saw a false ban by pairwatch, {rate} per 100,000 ({interval}). "
+        "The intervals (95 %, Clopper–Pearson) take the days for independent, which those of one "
+        "account are not quite."
     )
 
 
