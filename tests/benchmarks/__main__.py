@@ -63,6 +63,8 @@ def main(
             return
         found = _measure(bench, runs, only)
     summed_up = rows(SUBJECTS, found)
+    if not summed_up:
+        sys.exit("nothing could be measured")
     console.print(table(summed_up))
     _write("results.json", msgspec.json.format(msgspec.json.encode(summed_up)).decode())
     _write("results.svg", chart(summed_up))

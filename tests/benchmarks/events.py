@@ -12,7 +12,7 @@ from models.request import Action, Request
 
 ACCOUNTS = 20_000
 CATALOGUE = 200_000
-#: Half of what an account does in a day is done by the most active twentieth of them.
+#: Two fifths of all requests come from the most active twentieth of the accounts.
 _TAIL = 0.8
 _TAIL_FLAT = 10
 #: A day of a million events: 50 an account, in sessions of ten some 20 s apart.

@@ -72,7 +72,8 @@ def running(bench: Bench, arguments: list[str], directory: Path) -> Iterator[sub
     try:
         yield process
     except SubjectError as error:
-        raise SubjectError(f"{error}: {said.read_text()[-2_000:]}") from None
+        last = said.read_text().strip().rpartition("\n")[2]
+        raise SubjectError(f"{error}; it said last: {last or 'nothing'}") from None
     finally:
         stop(process, _STOP_TIMEOUT_S)
 
