@@ -14,10 +14,13 @@ from typing import IO
 from streams import topics
 from streams.embedded import embedded_broker, free_port, spawn, stop
 from streams.errors import OperatorError
-from streams.settings import ENV_PREFIX, Settings, load
+from streams.settings import ENV_PREFIX, Policy, Settings, load
 
 #: Enough to be worth the name; few enough that each knows its peers after a day of the demo.
 PARTITIONS = 4
+#: One customer in a thousand touched over the whole week: with four active days each, that is a
+#: false throttle in some thousands of account-days.
+POLICY = Policy(mode="enforce", false_throttles_per_1000_account_days=0.1)
 #: A worker's last words: enough for a traceback, few enough for a screen.
 LOG_LINES_MAX = 30
 _LOG_BYTES_MAX = 100_000
@@ -113,10 +116,10 @@ def _environment(address: str, directory: str) -> dict[str, str]:
         "TOPICS__PARTITIONS": str(PARTITIONS),
         "STATE__DIRECTORY": directory,
         "METRICS__LISTEN": f"127.0.0.1:{free_port()}",
-        "POLICY__MODE": "enforce",
-        # One customer in a thousand over the whole week: with four active days each, that is a
-        # false throttle in some thousands of account-days.
-        "POLICY__FALSE_THROTTLES_PER_1000_ACCOUNT_DAYS": "0.1",
+        "POLICY__MODE": POLICY.mode,
+        "POLICY__FALSE_THROTTLES_PER_1000_ACCOUNT_DAYS": str(
+            POLICY.false_throttles_per_1000_account_days
+        ),
     }
     return {ENV_PREFIX + name: value for name, value in told.items()}
 

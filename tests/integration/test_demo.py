@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from models.decision import Decision
-from streams.demo.stage import PARTITIONS
+from streams.demo.stage import PARTITIONS, POLICY
 from streams.gateway.read import LoggedRequest
 from streams.replay import Replay
-from streams.settings import Policy, Settings, Topics
+from streams.settings import Settings, Topics
 from streams.simulate import World, simulate
 
 #: As few as the simulator makes; the copy comes on top, with most of the events.
@@ -89,7 +89,7 @@ def is_alive(pid: int) -> bool:
 def replayed(world: World) -> list[Decision]:
     """Return what a replay of the same week decides."""
     decisions: list[Decision] = []
-    settings = Settings(topics=Topics(partitions=PARTITIONS), policy=Policy(mode="enforce"))
+    settings = Settings(topics=Topics(partitions=PARTITIONS), policy=POLICY)
     bad: Callable[[object], None] = pytest.fail
     replay = Replay(settings, "0", decisions.append, bad)
     log = (LoggedRequest(event, "week", line) for line, event in enumerate(world.events(), 1))
