@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := .venv-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka check format bench scenarios lock
+.PHONY: help setup demo test test-kafka soak check format bench scenarios dashboards audit sbom lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,10 +30,15 @@ test: $(READY) ## Run the tests, on the embedded broker
 test-kafka: $(READY) ## Run the integration and fault tests on Apache Kafka
 	PAIRWATCH_TEST_BROKER=kafka $(BIN)/python -m pytest -m "integration or kafka" $(ARGS)
 
+soak: $(READY) ## Try faults and fuzzing at length: some 200 kills, millions of inputs
+	PAIRWATCH_TEST_BROKER=kafka PAIRWATCH_TEST_KILLS=200 PAIRWATCH_TEST_OUTAGE_S=60 \
+	PAIRWATCH_TEST_INPUTS=250000 $(BIN)/python -m pytest tests/faults tests/fuzz $(ARGS)
+
 check: $(READY) ## Lint, check formatting, types and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --explicit-package-bases deploy/grafana
 	$(BIN)/lint-imports
 
 format: $(READY) ## Format the code and mend what the linter can mend
@@ -44,6 +50,20 @@ bench: $(READY) ## Run the benchmarks
 
 scenarios: $(READY) ## Measure detection in unseen worlds, beside simple baselines
 	$(BIN)/python -m tests.scenarios $(ARGS)
+
+dashboards: $(READY) ## Write Grafana's dashboards and alert rules from their code
+	$(BIN)/python -m deploy.grafana
+
+audit: $(READY) $(AUDIT)/.ready ## Ask for known weaknesses of the dependencies
+	$(BIN)/python -m tests.supply audit $(AUDIT)/bin
+
+sbom: $(READY) $(AUDIT)/.ready ## List what runs in build/sbom.json (CycloneDX)
+	$(BIN)/python -m tests.supply sbom $(AUDIT)/bin build/sbom.json
+
+$(AUDIT)/.ready: tests/supply/requirements.lock
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 # One lock for Python 3.11 and later on every platform: the newest versions that pyproject.toml
 # allows, with their hashes, and without the addresses of the machine that made it.

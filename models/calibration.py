@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from itertools import accumulate
 from statistics import NormalDist
+from typing import NamedTuple
+
+import msgspec
 
 from models.signals import Signal
 
@@ -22,11 +27,37 @@ DAY_FADING = 0.9
 #: The tail is drawn through the heights that these shares of account days reach. Further out, a
 #: handful of copiers would bend it; further in, it describes everyday use.
 _SHOULDER, _TAIL = 0.1, 0.02
-#: The narrowest and the widest spread believed (standard deviations of the logarithm): from a
-#: count that hardly varies to one that spans five decades.
-_SPREAD_MIN, _SPREAD_MAX = 0.2, 2.5
+#: The steepest and the flattest tail believed: heights grow with this power of the logarithm of
+#: rarity. From a count that hardly varies to one that spans five decades.
+_POWER_MIN, _POWER_MAX = 0.3, 4.0
+#: How much power the tail of a small count has by chance alone, times the count's root: what is
+#: left of bursts when they are counted by the minute.
+_CHANCE = 2.3
+#: Rarer than e to the -e to the this is nothing: it is zero in floating point.
+_LOG_RARITY_MAX = 6.6
+
+
+class _Shape(NamedTuple):
+    """How the logarithm of height goes with rarity along a tail: in a straight line.
+
+    `rarity` says how far out a share of days (0–1) lies, `share` the reverse.
+    """
+
+    rarity: Callable[[float], float]
+    share: Callable[[float], float]
+
+
 _NORMAL = NormalDist()
-_APART = _NORMAL.inv_cdf(1 - _TAIL) - _NORMAL.inv_cdf(1 - _SHOULDER)
+#: What a day leaves only so much time for.
+_weibull = _Shape(
+    lambda share: math.log(-math.log(share)),
+    lambda rarity: math.exp(-math.exp(min(rarity, _LOG_RARITY_MAX))),
+)
+#: What has no such bound, a product of many things.
+_log_normal = _Shape(
+    lambda share: -_NORMAL.inv_cdf(share),
+    lambda rarity: 0.5 * math.erfc(rarity / math.sqrt(2)),
+)
 
 
 #: The count at which each rung is reached, and one beyond the last.
@@ -49,6 +80,21 @@ def height_of(rung: int) -> float:
     return _HEIGHTS[rung]
 
 
+class Growth(msgspec.Struct, array_like=True):
+    """What a tail has counted in some time: account days, and for how many each rung is the top.
+
+    A day that climbs leaves its rung, and one that is taken back leaves altogether.
+    """
+
+    days: int = 0
+    tops: dict[int, int] = {}
+
+    def count(self, rung: int, change: int) -> None:
+        """Count days that come to a rung or leave it; one below the first is none."""
+        if rung >= 0:
+            self.tops[rung] = self.tops.get(rung, 0) + change
+
+
 class Tail:
     """How far honest account days reach in one signal: a ladder of exceedance counts.
 
@@ -57,11 +103,11 @@ class Tail:
     the day first reaches it, so that the ladder is up to date without waiting for midnight, and
     nobody weighs more than one day in a day. A day that turns out suspect is taken back.
 
-    The tail goes on as that of the log-normal distribution which agrees with what one day in
-    ten and one in fifty reach: what people do in a day is a product of many things (sessions,
-    pages, pairs to a page), and a few attackers in the stream move neither point far. (A Pareto
-    tail fitted to the far end, as in Siffer et al., Anomaly Detection in Streams with Extreme
-    Value Theory, KDD 2017, follows the attackers instead.)
+    The tail goes on as that of the Weibull distribution which agrees with what one day in ten
+    and one in fifty reach. A few attackers in the stream move neither point far, where a tail
+    fitted to the far end (Siffer et al., Anomaly Detection in Streams with Extreme Value Theory,
+    KDD 2017) follows them. A log-normal tail through the same points is too heavy, as a day has
+    only so much time; it is what fits where time is no bound (`Signal.unbounded`).
 
     Parameters
     ----------
@@ -81,79 +127,138 @@ class Tail:
     True
     """
 
-    __slots__ = ("_believed", "days", "reached", "signal")
+    __slots__ = ("_believed", "_power", "_reached", "_shape", "days", "signal", "tops", "untold")
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.days = 0.0
-        self.reached = [0.0] * RUNGS
-        spread = math.log(signal.excess / signal.usual) / _NORMAL.inv_cdf(1 - 0.001)
-        believed = NormalDist(math.log(signal.usual), spread)
-        self._believed = [1 - believed.cdf(math.log(height_of(k))) for k in range(RUNGS)]
+        #: Days by the highest rung that they have reached.
+        self.tops = [0.0] * RUNGS
+        #: What other partitions have not been told yet.
+        self.untold = Growth()
+        self._reached: list[float] | None = None
+        self._shape: _Shape = _log_normal if signal.unbounded else _weibull
+        apart = self._shape.rarity(0.001) - self._shape.rarity(0.5)
+        self._power = math.log(signal.excess / signal.usual) / apart
+        middle = math.log(signal.usual) - self._power * self._shape.rarity(0.5)
+        self._believed = [
+            self._shape.share((math.log(height) - middle) / self._power) for height in _HEIGHTS
+        ]
 
     def begin_day(self) -> None:
         """Count one more account day."""
         self.days += 1
+        self.untold.days += 1
 
     def reach(self, below: int, rung: int) -> None:
         """Count that an account day which stood at rung `below` has now reached `rung`."""
-        reached = self.reached
-        for k in range(below + 1, rung + 1):
-            reached[k] += 1
+        # As two calls of `_move`; a young account comes here several times with each request.
+        tops, untold = self.tops, self.untold.tops
+        if below >= 0:
+            tops[below] -= 1
+            untold[below] = untold.get(below, 0) - 1
+        tops[rung] += 1
+        untold[rung] = untold.get(rung, 0) + 1
+        self._reached = None
 
     def take_back(self, rung: int) -> None:
         """Uncount an account day that had reached a rung: it has turned out suspect."""
         self.days = max(self.days - 1, 0.0)
-        for k in range(rung + 1):
-            self.reached[k] = max(self.reached[k] - 1, 0.0)
+        self.untold.days -= 1
+        self._move(rung, -1)
+
+    def _move(self, rung: int, change: int) -> None:
+        if rung >= 0:
+            self.tops[rung] += change
+            self.untold.count(rung, change)
+            self._reached = None
+
+    def tell(self) -> Growth:
+        """Return what was counted since the last time, for others to `merge`."""
+        told, self.untold = self.untold, Growth()
+        return told
+
+    def merge(self, growth: Growth) -> None:
+        """Count what the tail of another partition has counted; rungs are below `RUNGS`."""
+        self.days = max(self.days + growth.days, 0.0)
+        for rung, change in growth.tops.items():
+            self.tops[rung] += change
+        self._reached = None
 
     def fade(self) -> None:
         """Let the past weigh less; called when a day ends."""
         self.days *= DAY_FADING
-        self.reached = [count * DAY_FADING for count in self.reached]
+        self.tops = [count * DAY_FADING for count in self.tops]
+        self._reached = None
 
-    def _share(self, rung: int) -> float:
-        """Return the share of account days that have reached a rung."""
-        weight = BELIEF_ACCOUNT_DAYS / (1 + self.days / BELIEF_ACCOUNT_DAYS)
-        return (self.reached[rung] + weight * self._believed[rung]) / (self.days + weight)
+    def restore(self, days: float, tops: dict[int, float], untold: Growth) -> None:
+        """Take up what `days`, `tops` and `untold` were."""
+        self.days, self.untold = days, untold
+        self.tops = [tops.get(rung, 0.0) for rung in range(RUNGS)]
+        self._reached = None
 
-    def _height_of_share(self, share: float) -> float:
-        """Return the logarithm of the height that this share of account days reaches."""
-        low, high = 0, RUNGS - 1
-        while low < high:
-            middle = (low + high) // 2
-            if self._share(middle) <= share:
-                high = middle
-            else:
-                low = middle + 1
-        if low == 0:
+    @property
+    def reached(self) -> list[float]:
+        """How many days have reached each rung."""
+        if self._reached is None:
+            # What has faded and is taken back in full would leave less than none.
+            sums = accumulate(reversed(self.tops))
+            self._reached = [count if count > 0 else 0.0 for count in sums][::-1]
+        return self._reached
+
+    @property
+    def _weight(self) -> float:
+        """How many account days the belief weighs now."""
+        return BELIEF_ACCOUNT_DAYS / (1 + self.days / BELIEF_ACCOUNT_DAYS)
+
+    def _height_of_share(self, share: float, belief: float) -> float:
+        """Return the logarithm of the height that this share of account days reaches.
+
+        Parameters
+        ----------
+        share
+            Above 0, below 1.
+        belief
+            Account days that the belief weighs.
+        """
+        reached, believed, days = self.reached, self._believed, self.days + belief
+
+        def share_of(rung: int) -> float:
+            return (reached[rung] + belief * believed[rung]) / days if days else 0.0
+
+        rung = bisect_left(range(RUNGS - 1), -share, key=lambda rung: -share_of(rung))
+        if rung == 0:
             return 0.0
-        above, below = self._share(low), self._share(low - 1)
+        above, below = share_of(rung), share_of(rung - 1)
         part = (below - share) / (below - above) if below > above else 1.0
-        return math.log(2) / RUNGS_PER_DOUBLING * (low - 1 + min(part, 1.0))
+        return math.log(2) / RUNGS_PER_DOUBLING * (rung - 1 + min(part, 1.0))
 
-    def _fit(self) -> NormalDist:
-        """Return the distribution of the logarithm of a day's highest value."""
-        shoulder, tail = self._height_of_share(_SHOULDER), self._height_of_share(_TAIL)
+    def _fit(self) -> tuple[float, float]:
+        """Return the logarithm of the height that one day in e reaches, and the tail's power."""
+        shoulder, tail = (self._height_of_share(p, self._weight) for p in (_SHOULDER, _TAIL))
+        seen = self._height_of_share(_TAIL, 0) - self._height_of_share(_SHOULDER, 0)
+        # Where few days are seen, the belief alone makes up the end: that would stretch the tail
+        # from their everyday to an end of another world.
+        apart = self._shape.rarity(_TAIL) - self._shape.rarity(_SHOULDER)
+        flattest = min(max(seen / apart, self._power), _POWER_MAX)
         # Chance alone spreads a small count this far (Poisson), whatever few days have shown.
-        narrowest = max(_SPREAD_MIN, math.exp(-shoulder / 2))
-        spread = min(max((tail - shoulder) / _APART, narrowest), _SPREAD_MAX)
-        return NormalDist(shoulder - spread * _NORMAL.inv_cdf(1 - _SHOULDER), spread)
+        chance = 0.0 if self.signal.measure == "rare_reads" else _CHANCE * math.exp(-shoulder / 2)
+        power = max(min((tail - shoulder) / apart, flattest), chance, _POWER_MIN)
+        return shoulder - power * self._shape.rarity(_SHOULDER), power
 
     def probability(self, count: float) -> float:
         """Return the share (0–1) of honest account days expected to reach this count."""
         if count < 1:
             return 1.0
-        z = self._fit().zscore(math.log(count))
-        return 0.5 * math.erfc(z / math.sqrt(2))
+        middle, power = self._fit()
+        return self._shape.share((math.log(count) - middle) / power)
 
     @property
     def usual(self) -> float:
         """The height that half of honest account days reach."""
-        return math.exp(self._height_of_share(0.5))
+        return math.exp(self._height_of_share(0.5, self._weight))
 
     def level(self, probability: float) -> float:
         """Return the count that this share (0–1) of honest account days is expected to reach."""
-        # The normal distribution is symmetric, and `1 - probability` may not differ from 1.
-        fit, z = self._fit(), -_NORMAL.inv_cdf(min(probability, 0.5))
-        return math.exp(fit.mean + z * fit.stdev)
+        middle, power = self._fit()
+        return math.exp(middle + power * self._shape.rarity(min(probability, 0.5)))

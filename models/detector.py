@@ -9,20 +9,41 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
+from models.docket import Docket, ties_of
+from models.exchange import Digest, Exchange
+from models.groups import Activities
 from models.hashing import hash32
 from models.judge import Judge
-from models.policy import decide
+from models.link_activity import LinkActivity
+from models.notices import Notice
+from models.policy import IGNORED_REFUSALS
 from models.popularity import GetRow, Rows
-from models.population import Population
-from models.profile import Profile
+from models.population import DigestError, Population
+from models.profile import START, Profile
 from models.request import Request
-from models.verdict import write
+from models.signals import DAY_S, HOUR_S, SCALES_S
+from models.verdict import Cause, own_grounds
+
+_HOUR_AT = SCALES_S.index(HOUR_S)
+#: How a gateway answers whom it throttles or bans.
+_REFUSED = (429, 403)
 
 
 class Observation(msgspec.Struct):
     """What came of a batch: decisions in the order of their causes, and counts by outcome."""
 
     decisions: list[Decision] = []
+    #: How many of the requests; fewer than all while others are awaited.
+    taken: int = 0
+    #: Partitions that must tell what they have learned before it goes on.
+    lacking: list[int] = []
+    #: What was learned, for the other partitions.
+    digests: list[Digest] = []
+    #: What accounts chose, for those who watch what they have in common.
+    activities: list[LinkActivity] = []
+    #: Account-days that began, and those of them with a first throttle or ban.
+    account_days: int = 0
+    hits: dict[str, int] = {}
     judged: int = 0
     duplicate: int = 0
     late: int = 0
@@ -32,19 +53,24 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Everything that has changed since the last one, encoded.
 
     `rows` belong to the population: they are to be written (or removed, where `None`) together
-    with the profiles and before the bytes of `population`, which refer to them.
+    with the profiles and before the bytes of `population`, which refer to them. `choices` are
+    those of accounts that chose pairs. `steering` is `None` where nobody has said anything since.
     """
 
     profiles: dict[str, bytes]
+    choices: dict[str, bytes]
     rows: Rows
     population: bytes
+    docket: bytes
+    exchange: bytes
+    steering: bytes | None
 
 
 class Detector:
     """Judges the requests of one partition's accounts, in the order of its log.
 
-    Decisions are a function of the requests, the configuration and nothing else: feeding the
-    same log again, in batches of any size, from any snapshot, gives the same ones.
+    Decisions are a function of the requests, of what others say and where, and the configuration:
+    feeding the same again, in batches of any size, from any snapshot, gives the same ones.
 
     Parameters
     ----------
@@ -57,6 +83,10 @@ class Detector:
     load
         Returns an account's encoded profile, `None` if there is none. Called when an account is
         not among the live profiles.
+    load_choices
+        The same for what accounts have chosen today, which has rows of its own.
+    partitions
+        How many there are: they learn from each other.
     """
 
     def __init__(
@@ -66,8 +96,9 @@ class Detector:
         topic: str,
         partition: int,
         load: Callable[[str], bytes | None],
+        load_choices: Callable[[str], bytes | None] = lambda _: None,
+        partitions: int = 1,
     ) -> None:
-        self._config = config
         self._identity = DetectorIdentity(version=version, config_hash=config.config_hash())
         self._topic = topic
         self._partition = partition
@@ -77,6 +108,11 @@ class Detector:
         self._profiles: dict[str, Profile] = {}
         self._changed: dict[str, Profile] = {}
         self._judge = Judge(self.population)
+        self._activities = Activities(self.population, load_choices)
+        self.exchange = Exchange(partition, partitions)
+        #: What other partitions, of another version, told in vain.
+        self.unreadable_digests = 0
+        self.docket = Docket(config, self._identity, self.population, self._known)
 
     @property
     def live_accounts(self) -> int:
@@ -94,8 +130,29 @@ class Detector:
             Where each one stands.
         """
         seen = Observation()
+        try:
+            self._observe(requests, offsets, seen)
+        except Exception as error:
+            at = offsets[max(seen.taken - 1, 0)]
+            error.add_note(f"while judging the request at offset {at}")
+            raise
+        return seen
+
+    def _observe(
+        self, requests: Sequence[Request], offsets: Sequence[int], seen: Observation
+    ) -> None:
+        breaker, steering = self.docket.breaker, self.docket.steering
+        profiles, changed = self._profiles, self._changed
+        exchange = self.exchange
         for request, offset in zip(requests, offsets, strict=True):
-            profile = self._profile_of(request)
+            if request.ts >= exchange.next_s and not self._begin_epoch(request.ts, seen):
+                break
+            seen.taken += 1
+            profile = profiles.get(request.account_id)
+            if profile is None:
+                profile = self._profile_of(request)
+            else:
+                changed[request.account_id] = profile
             novelty = profile.recent.admit(request.request_id, request.ts)
             if novelty == "duplicate":
                 seen.duplicate += 1
@@ -104,42 +161,118 @@ class Detector:
                 seen.late += 1
             else:
                 seen.judged += 1
+                if profile.mark != breaker.mark:
+                    breaker.see(profile.mark, request.ts)
+                if request.ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
+                    breaker.begin_account_hour(request.ts)
+                    seen.account_days += profile.begins_day(request.ts)
+                # Before it is judged: what is learned from it must not speak about it.
+                seen.activities += self._activities.observe(request, profile.mark)
+            event = steering.event(request.ts)
+            self._judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
             # brings none that are new.
+            decision, before = None, profile.standing
             if self._judge.judge(profile, request, counted=novelty == "new"):
                 profile.add_sample(request.request_id)
-                decision = self._decide(profile, request, offset)
-                if decision is not None:
-                    seen.decisions.append(decision)
-        return seen
+                decision = self._decide(profile, request, offset, event)
+            elif request.status in _REFUSED and self._is_ignoring(profile, request):
+                decision = self._decide(profile, request, offset, event, ignored=True)
+            if decision is None and steering.approved:
+                decision = self.docket.cover(self._cause(request, offset), profile, request)
+            if decision is not None:
+                seen.decisions.append(decision)
+                if (
+                    before.action != decision.action
+                    or before.issued_s // DAY_S < request.ts // DAY_S
+                ):
+                    seen.hits[decision.action] = seen.hits.get(decision.action, 0) + 1
+
+    def _begin_epoch(self, ts: float, seen: Observation) -> bool:
+        """Tell the others what was learned, and take in what they told; `False` has to wait."""
+        exchange = self.exchange
+        if not exchange.is_told(ts):
+            seen.digests.append(exchange.tell(ts, self.population.emit_digest(ts)))
+        seen.lacking = exchange.lacking(ts)
+        if seen.lacking:
+            return False
+        for learned in exchange.begin_epoch(ts):
+            try:
+                self.population.merge(learned)
+            except DigestError:
+                self.unreadable_digests += 1
+        return True
+
+    def receive(self, digest: Digest, place: int) -> None:
+        """Keep what another partition says; its own it knows. `place` is its offset."""
+        if digest.partition != self._partition:
+            self.exchange.receive(digest, place)
 
     def _profile_of(self, request: Request) -> Profile:
-        account_id = request.account_id
+        profile = self._known(request.account_id)
+        if profile is None:
+            profile = Profile(request.ts, hash32(request.account_id))
+            self._profiles[request.account_id] = profile
+            self._changed[request.account_id] = profile
+        return profile
+
+    def _known(self, account_id: str) -> Profile | None:
+        """Return an account's live profile, as one that is about to change."""
         profile = self._profiles.get(account_id)
         if profile is None:
-            data, mark = self._load(account_id), hash32(account_id)
-            profile = Profile.from_bytes(data, mark) if data else Profile(request.ts, mark)
-            self._profiles[account_id] = profile
+            data = self._load(account_id)
+            if data is None:
+                return None
+            profile = self._profiles[account_id] = Profile.from_bytes(data, hash32(account_id))
         self._changed[account_id] = profile
         return profile
 
-    def _decide(self, profile: Profile, request: Request, offset: int) -> Decision | None:
-        exceedances = self._judge.exceedances(profile)
-        order = decide(profile.standing, self._judge.find(exceedances), request.ts)
-        if order is None:
+    def _cause(self, request: Request, offset: int) -> Cause:
+        source = Source(self._topic, self._partition, offset)
+        return Cause(request.request_id, request.account_id, request.ts, source)
+
+    @staticmethod
+    def _is_ignoring(profile: Profile, request: Request) -> bool:
+        """Whether an account goes on and on against what is in force."""
+        standing = profile.standing
+        if not standing.in_force(request.ts):
+            return False
+        standing.refused += 1
+        return standing.refused % IGNORED_REFUSALS == 0
+
+    def _decide(
+        self,
+        profile: Profile,
+        request: Request,
+        offset: int,
+        event: tuple[str, float],
+        *,
+        ignored: bool = False,
+    ) -> Decision | None:
+        links, steering = ties_of(request), self.docket.steering
+        if steering.is_allowed(request.account_id, links, request.ip, request.ts):
+            # Such an account comes here with every request, and weighing takes as long as ten.
             return None
-        self._judge.take_back(profile)
-        profile.standing = profile.standing.follow(order, request.ts)
-        return write(
-            request,
+        refused = profile.standing.refused if ignored else 0
+        exceedances = self._judge.exceedances(profile)
+        finding = self._judge.find(exceedances)
+        if ignored:
+            finding = msgspec.structs.replace(finding, ignored=True)
+        decision = self.docket.judge(
+            self._cause(request, offset),
             profile,
-            self.population,
-            order,
-            exceedances,
-            Source(self._topic, self._partition, offset),
-            self._identity,
-            self._config,
+            finding,
+            lambda: own_grounds(exceedances, profile, self.population, event, refused),
+            links,
+            request.ip,
         )
+        if decision is not None:
+            self._judge.take_back(profile)
+        return decision
+
+    def apply(self, notice: Notice, source: Source) -> list[Decision]:
+        """Do as a notice that stands at `source` says; return the decisions that follow."""
+        return self.docket.apply(notice, source)
 
     def snapshot(self) -> Snapshot:
         """Encode what has changed since the last snapshot."""
@@ -149,15 +282,31 @@ class Detector:
             del self._profiles[account_id]
             self._profiles[account_id] = profile
         population, rows = self.population.snapshot()
+        docket = self.docket
+        steering = docket.steering.to_bytes() if docket.steering_changed else None
+        docket.steering_changed = False
         return Snapshot(
             profiles={account_id: profile.to_bytes() for account_id, profile in changed.items()},
+            choices=self._activities.snapshot(),
             rows=rows,
             population=population,
+            docket=docket.to_bytes(),
+            exchange=self.exchange.to_bytes(),
+            steering=steering,
         )
 
-    def restore(self, population: bytes, get: GetRow) -> None:
-        """Take up the population of a snapshot, reading its rows with `get`."""
+    def restore(
+        self,
+        population: bytes,
+        get: GetRow,
+        docket: bytes,
+        exchange: bytes,
+        steering: bytes | None,
+    ) -> None:
+        """Take up what snapshots held, reading the population's rows with `get`."""
         self.population.restore(population, get)
+        self.docket.restore(docket, steering)
+        self.exchange.restore(exchange)
 
     def trim(self, live_max: int) -> list[str]:
         """Let go of the longest idle profiles above a number, and return whose they were.
@@ -168,4 +317,5 @@ class Detector:
         gone = list(itertools.islice(idle, max(len(self._profiles) - live_max, 0)))
         for account_id in gone:
             del self._profiles[account_id]
+        self._activities.forget(gone)
         return gone

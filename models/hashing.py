@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import xxhash
+from xxhash import xxh3_64_intdigest, xxh32_intdigest
 
 
 def hash64(text: str) -> int:
@@ -11,9 +11,9 @@ def hash64(text: str) -> int:
     >>> hex(hash64("pair_1"))
     '0xbe5a6e4cd423f5b7'
     """
-    return xxhash.xxh3_64_intdigest(text.encode())
+    return xxh3_64_intdigest(text.encode())
 
 
 def hash32(text: str) -> int:
     """Return 32 bits of XXH3, for sets so small that chance collisions don't matter."""
-    return xxhash.xxh32_intdigest(text.encode())
+    return xxh32_intdigest(text.encode())

@@ -8,7 +8,7 @@ from models.calibration import height_of, rung_of
 from models.hashing import hash64
 from models.policy import Finding
 from models.population import Population
-from models.profile import CHOICES, LOAD, NEW_PAIRS, START, Profile
+from models.profile import CHOICES, COPIED, LOAD, NEW_PAIRS, START, Profile
 from models.request import Request
 from models.signals import DAY_S, SCALES_S, Measure
 from models.verdict import Exceedance
@@ -29,7 +29,7 @@ _PAIRS_LEARNED_MAX = 500
 _RARE_LEARNED_MAX = 0.25
 #: What a request weighs whose response was the customer's own pairs, or that the service failed
 #: to answer: nobody is a flood for fetching what is theirs, or for trying again in an outage.
-_LIGHT = 0.1
+_LIGHT = 0.02
 #: The part of an account's reads that must look like copying before it is throttled, banned: a
 #: person who reads very much drifts, a copier means it.
 _COPIED_THROTTLE, _COPIED_BAN = 0.5, 0.75
@@ -40,6 +40,7 @@ _PLACES: tuple[tuple[int, Measure], ...] = (
     (LOAD, "requests"),
     (NEW_PAIRS, "new_pairs"),
     (CHOICES, "choices"),
+    (COPIED, "rare_reads"),
 )
 _PLACE = {measure: place for place, measure in _PLACES}
 
@@ -55,13 +56,21 @@ class Judge:
 
     def __init__(self, population: Population) -> None:
         self.population = population
+        #: How many times the usual is to be expected: more than 1 during a planned event.
+        self.tolerance = 1.0
         at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(population.signals)}
-        #: For each time scale: the place of each measure in a window, and its signal's index.
+        self._rare_at = at.pop(("rare_reads", DAY_S), None)  # kept beyond the day's window
+        #: For each set of measures (a bit each, as in `_PLACES`) where to look once they have
+        #: changed: the window, the place in it, and the signal's index.
         self._looks = [
-            [(place, at[name, scale_s]) for place, name in _PLACES if (name, scale_s) in at]
-            for scale_s in SCALES_S
+            [
+                (i, place, at[name, scale_s])
+                for i, scale_s in enumerate(SCALES_S)
+                for n, (place, name) in enumerate(_PLACES)
+                if changed & 1 << n and (name, scale_s) in at
+            ]
+            for changed in range(1 << len(_PLACES))
         ]
-        self._rare_at = at.get(("rare_reads", DAY_S))
         #: By signal its code, and which habit widens its level: asked for at every rung.
         self._codes = [signal.code for _, signal in population.signals]
         self._habits = [
@@ -78,52 +87,57 @@ class Judge:
             profile.close_day(ts, learn=unsuspected)
             self.population.begin_account_day(int(ts // DAY_S), counted=not held)
             profile.taken_back = held
-        if not held:
-            profile.calm_down()  # what went on while a decision held is looked at afresh
-        new_pairs, choices = 0.0, 0
+        # What went on while a decision held is looked at afresh.
+        afresh = not held and any(profile.calm)
+        if afresh:
+            profile.calm_down()
+        new_pairs, choices, copied = 0.0, 0, 0.0
         pairs = _foreign_pairs(request)
         if pairs:
             today = counted or ts >= profile.windows[-1][START]
             new_pairs = profile.see_pairs(pairs, today=today)
             chosen = counted and request.action in ("view", "download")
             if chosen:
-                choices = self._weigh(profile, pairs)
+                choices, copied = self._weigh(profile, pairs)
             if counted and not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level:
                 self._learn_pairs(profile, pairs, chosen=chosen)
             if chosen:
+                meet, mark = self.population.popularity.meet, profile.mark
                 for pair in pairs:
-                    self.population.popularity.meet(pair, profile.mark)
+                    meet(pair, mark)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
-        profile.count(ts, int(counted), load, new_pairs, choices)
-        suspicious = False
-        for i, looks in enumerate(self._looks):
-            window, heights = profile.windows[i], profile.heights[i]
-            for place, at in looks:
-                if window[place] >= heights[place]:
-                    height = self._climb(profile, at, window[place], held=held)
-                    if height > 0:
-                        heights[place] = height
-                    else:
-                        suspicious = True
-                        profile.raise_height(i, place, -height)
+        profile.count(ts, int(counted), load, new_pairs, choices, copied)
+        # A count that stays as it was stays below the height at which it is looked at again.
+        changed = (load > 0) | (new_pairs > 0) << 1 | (choices > 0) << 2 | (copied > 0) << 3
+        windows, heights, suspicious = profile.windows, profile.heights, False
+        for i, place, at in self._looks[-1 if afresh else changed]:
+            count = windows[i][place]
+            if count >= heights[i][place]:
+                height = self._climb(profile, at, count, held=held)
+                if height > 0:
+                    heights[i][place] = height
+                else:
+                    suspicious = True
+                    profile.raise_height(i, place, -height)
         if profile.rare >= profile.rare_height and self._rare_at is not None:
             height = self._climb(profile, self._rare_at, profile.rare, held=held)
             profile.rare_height = abs(height)
             suspicious |= height < 0
         return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
 
-    def _weigh(self, profile: Profile, pairs: list[int]) -> int:
-        """Add what these choices say about the account; return how many said anything."""
-        popularity, mark, choices = self.population.popularity, profile.mark, 0
-        for pair in pairs:
-            evidence = popularity.evidence(pair, mark)
-            if evidence is not None:
-                choices += 1
-                profile.weigh(evidence)
-        return choices
+    def _weigh(self, profile: Profile, pairs: list[int]) -> tuple[int, float]:
+        """Add what these choices say about the account.
 
-    def _copied_share(self, profile: Profile) -> float:
-        return self.population.popularity.copied_share(profile.rare, profile.read)
+        Returns how many said anything, and how many reads of a copier they amount to.
+        """
+        popularity, mark, choices, copied = self.population.popularity, profile.mark, 0, 0.0
+        for pair in pairs:
+            said = popularity.copied(pair, mark)
+            if said is not None:
+                choices += 1
+                copied += said
+                profile.weigh(said)
+        return choices, copied
 
     @property
     def _rare_level(self) -> float:
@@ -131,7 +145,8 @@ class Judge:
         return math.inf if at is None else self.population.levels[at][0]
 
     def _reads_like_a_copier(self, profile: Profile) -> bool:
-        return profile.rare >= self._rare_level and self._copied_share(profile) >= _COPIED_THROTTLE
+        level = self._rare_level * self._leeway(profile)
+        return profile.rare >= level and profile.copied_share >= _COPIED_THROTTLE
 
     def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
         popularity, mark = self.population.popularity, profile.mark
@@ -151,7 +166,7 @@ class Judge:
         """
         level, rung = self._level(profile, at), rung_of(count)
         if count >= level:
-            if at != self._rare_at or self._copied_share(profile) >= _COPIED_THROTTLE:
+            if at != self._rare_at or profile.copied_share >= _COPIED_THROTTLE:
                 return -height_of(rung + 1)
             return height_of(rung + 1)
         code = self._codes[at]
@@ -168,8 +183,12 @@ class Judge:
         if habit_of is not None:
             habit = profile.habit_requests if habit_of == "requests" else profile.habit_choices
             if habit.days >= _HABIT_DAYS:
-                return max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
-        return level
+                level = max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
+        return level * (self.tolerance * profile.standing.leeway)
+
+    def _leeway(self, profile: Profile) -> float:
+        """Return how many times the usual people have granted."""
+        return self.tolerance * profile.standing.leeway
 
     def find(self, exceedances: list[Exceedance]) -> Finding:
         """Return how grave these exceedances are together."""
@@ -186,18 +205,17 @@ class Judge:
         for at, (scenario, signal) in enumerate(self.population.signals):
             observed = (
                 profile.rare
-                if signal.measure == "rare_reads"
+                if at == self._rare_at
                 else profile.windows[SCALES_S.index(signal.scale_s)][_PLACE[signal.measure]]
             )
             tail = self.population.tails[at]
             probability = tail.probability(observed)
             if probability <= _WORTH_TELLING:
                 beyond = observed >= self._level(profile, at)
-                ban = observed >= self.population.levels[at][1]
+                ban = observed >= self.population.levels[at][1] * self._leeway(profile)
                 if at == self._rare_at:
-                    copied = self._copied_share(profile)
-                    beyond &= copied >= _COPIED_THROTTLE
-                    ban &= copied >= _COPIED_BAN
+                    beyond &= profile.copied_share >= _COPIED_THROTTLE
+                    ban &= profile.copied_share >= _COPIED_BAN
                 found.append(Exceedance(scenario, signal, tail, observed, probability, beyond, ban))
         # What is beyond its level comes before what merely corroborates.
         return sorted(found, key=lambda found: (not found.beyond, found.probability))
@@ -224,4 +242,6 @@ def _foreign_pairs(request: Request) -> list[int]:
         return []
     if request.owner_id == request.account_id:
         return []
+    if len(request.pair_ids) == 1:
+        return [hash64(request.pair_ids[0])]
     return [hash64(pair_id) for pair_id in dict.fromkeys(request.pair_ids)]

@@ -1,4 +1,4 @@
-"""From what was seen to what is asked for: throttle, then ban, each with an end."""
+"""The ladder: throttle, longer and tighter, ban for hours, for days; down again by itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ Rung = Literal["none", "throttle", "ban"]
 _SEVERITY: dict[str, int] = {"none": 0, "throttle": 1, "ban": 2}
 
 #: The first throttle: long enough to blunt a copy, short enough that a false one is forgotten the
-#: same evening. Each further one doubles, up to a day.
+#: same evening. Each strike doubles it, up to a day.
 THROTTLE_S = 1 * HOUR_S
 THROTTLE_S_MAX = 1 * DAY_S
-BAN_S = 1 * DAY_S
+#: Most bans follow a throttle, which makes them half a day; the third and fourth are for days.
+BAN_S = 6 * HOUR_S
+BAN_S_MAX = 7 * DAY_S
 #: How long it takes until a strike weighs half.
 _FORGIVING_S = 2 * DAY_S
+#: Refused requests that count as ignoring what is in force: a person gives up long before, and a
+#: client that heeds Retry-After sends a few an hour.
+IGNORED_REFUSALS = 100
+#: How far `overturn` widens what one account may do: people who do a lot get told so twice.
+_LEEWAY_STEP, LEEWAY_MAX = 2.0, 8.0
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -28,11 +35,22 @@ class Standing(msgspec.Struct, array_like=True):
     revision
         Decisions so far; 0 before the first.
     action
-        The latest one.
+        The latest one; `none` once it was lifted.
     issued_s, expires_s
         Event time, Unix seconds.
     strikes
         Decisions so far, older ones weighing less.
+    decision_id
+        The latest one's.
+    scenario, simulated
+        What it was for, and whether it was meant.
+    refused
+        Requests refused since (429 or 403) while it holds.
+    leeway
+        How many times the usual level this account may reach, since people said that it was
+        wronged; 1 or more.
+    links
+        Hashes of the links it had in the request that tipped the balance, and the address.
     """
 
     revision: int = 0
@@ -40,6 +58,13 @@ class Standing(msgspec.Struct, array_like=True):
     issued_s: float = 0.0
     expires_s: float = 0.0
     strikes: float = 0.0
+    decision_id: str = ""
+    scenario: str = ""
+    simulated: bool = True
+    refused: int = 0
+    leeway: float = 1.0
+    links: tuple[int, ...] = ()
+    address: str = ""
 
     def strikes_at(self, now_s: float) -> float:
         """Return what the strikes so far still weigh."""
@@ -47,13 +72,39 @@ class Standing(msgspec.Struct, array_like=True):
 
     def follow(self, order: Order, now_s: float) -> Standing:
         """Return where the account stands once an order has been given."""
-        return Standing(
+        return msgspec.structs.replace(
+            self,
             revision=self.revision + 1,
             action=order.action,
             issued_s=now_s,
             expires_s=order.expires_s,
             strikes=self.strikes_at(now_s) + 1,
+            refused=0,
         )
+
+    def release(self, now_s: float) -> Standing:
+        """Return where the account stands once what was in force has been lifted."""
+        return msgspec.structs.replace(
+            self,
+            revision=self.revision + 1,
+            action="none",
+            issued_s=max(now_s, self.issued_s),
+            expires_s=max(now_s, self.issued_s),
+            strikes=self.strikes_at(now_s),
+            refused=0,
+        )
+
+    def judged_wrong(self) -> Standing:
+        """Return where the account stands once people have said that it was wronged."""
+        return msgspec.structs.replace(
+            self,
+            strikes=max(self.strikes - 1, 0.0),
+            leeway=min(self.leeway * _LEEWAY_STEP, LEEWAY_MAX),
+        )
+
+    def judged_right(self) -> Standing:
+        """Return where the account stands once people have said that the decision was right."""
+        return msgspec.structs.replace(self, strikes=self.strikes + 1, leeway=1.0)
 
     def in_force(self, now_s: float) -> bool:
         """Whether the latest decision still holds."""
@@ -71,12 +122,15 @@ class Finding(msgspec.Struct, frozen=True):
         How many kinds of evidence passed their level for a throttle: a ban wants two.
     warm
         Whether enough is known of the peers to ban at all.
+    ignored
+        Whether the account goes on against a decision in force: evidence of another kind.
     """
 
     throttle: bool
     ban: bool
     kinds: int
     warm: bool
+    ignored: bool = False
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -89,8 +143,8 @@ class Order(msgspec.Struct, frozen=True):
 def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
     """Choose the next rung, or `None` where the decision in force is enough.
 
-    A decision in force is escalated, or extended once half of it has passed; it is never
-    repeated.
+    A decision in force is escalated, or extended once half of it has passed or if it is being
+    ignored; it is never repeated.
 
     Parameters
     ----------
@@ -101,16 +155,19 @@ def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
     now_s
         Event time, Unix seconds.
     """
-    if finding.ban and finding.kinds >= 2 and finding.warm:
-        order = Order("ban", now_s + BAN_S)
-    elif finding.throttle:
-        again = THROTTLE_S * 2 ** standing.strikes_at(now_s)
-        order = Order("throttle", now_s + min(again, THROTTLE_S_MAX))
+    held = standing.action if standing.in_force(now_s) else "none"
+    ignored = finding.ignored and held != "none"
+    longer = 2 ** standing.strikes_at(now_s)
+    if finding.ban and finding.kinds + ignored >= 2 and finding.warm:
+        order = Order("ban", now_s + min(BAN_S * longer, BAN_S_MAX))
+    elif finding.throttle or (ignored and held == "throttle"):
+        order = Order("throttle", now_s + min(THROTTLE_S * longer, THROTTLE_S_MAX))
     else:
         return None
-    if standing.in_force(now_s):
-        held, asked = _SEVERITY[standing.action], _SEVERITY[order.action]
-        half_way_s = (standing.issued_s + standing.expires_s) / 2
-        if asked < held or (asked == held and now_s < half_way_s):
-            return None
+    asked, holds = _SEVERITY[order.action], _SEVERITY[held]
+    if asked < holds or (asked == holds and order.expires_s <= standing.expires_s):
+        return None
+    half_way_s = (standing.issued_s + standing.expires_s) / 2
+    if asked == holds and now_s < half_way_s and not ignored:
+        return None
     return order

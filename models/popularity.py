@@ -8,6 +8,8 @@ from array import array
 from collections.abc import Callable
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 #: Slots, a power of two: two megabytes, and few collisions up to a million pairs. A collision
 #: lets a rare pair pass for a better known one, never the other way round.
@@ -15,21 +17,29 @@ SLOTS_LG = 20
 SLOTS = 1 << SLOTS_LG
 _MASK = SLOTS - 1
 _READERS_MAX = 255
+#: What a slot keeps of its last reader: a byte, of which 0 says nobody.
+_MARKS = 255
 #: Classes of popularity: nobody, one reader, two, 3–4, 5–8, … , more than 64.
 CLASSES = 9
 _CLASS_OF = [0] + [min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)]
+_CLASSES_OF = np.array(_CLASS_OF)
 #: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
 #: Turing's wartime work): ten of them are 10 to 1, one is just about noticeable.
 _DECIBANS = 10 / math.log(10)
 #: One read says no more than this for or against a copier, however rare the pair: what is known
 #: of the classes is an estimate, and one page must not decide.
 _EVIDENCE_MAX = 12.0
+#: Below these a copier can't be told from people: what is known of the pairs is too little.
+_READS_MIN = 500
+_COPIER_EVIDENCE_MIN = 0.5
+#: One read counts for no more than two of a copier: one page must not decide.
+_COPIED_MAX = 2.0
 #: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
-_BELIEF_READS = 200.0
-#: The evidence follows what was learned at this pace, and the last ten paces weigh most: the
-#: catalogue as it stands must not be held against what was read when less of it was known.
+_BELIEF_READS = 50.0
+#: The evidence follows what was learned at this pace, and the last fifty paces weigh most. What was
+#: read is held against the catalogue as it stood then, when less of it was known.
 _RENEW_READS = 256
-_RENEW_FADING = 0.9
+_RENEW_FADING = 0.98
 #: Above this share of slots in use, or this mean of readers, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
 _FILL_MAX = 0.6
@@ -41,15 +51,30 @@ _ROW_BYTES_MAX = 512 * 1_024
 #: Changes that fit into a row; of more than these the next snapshot is a whole copy, so that those
 #: that come after need not be kept.
 _CHANGES_MAX = _ROW_BYTES_MAX // array("I").itemsize
-#: Marks a change that only says who chose a pair last; slot and reader take 28 bits.
+#: Marks a change that only says who chose a pair last; slot and reader take 28 bits. A reader of
+#: another partition is 0.
 _MET = 1 << 31
+#: The change that halves all counts.
+_HALVED = _MET
 #: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX = 500
 
+#: Readers told to other partitions at a time, in 80 KB: what more is learned meanwhile they can
+#: do without, for it is many.
+UNTOLD_MAX = 65_536
+
 #: Reads a row of state by its key.
 GetRow = Callable[[bytes], bytes | None]
 Rows = dict[bytes, bytes | None]
+Slots = npt.NDArray[np.uint32]
+
+
+class Readings(msgspec.Struct, array_like=True):
+    """What was learned in some time: slots that had a reader (packed), and reads by class."""
+
+    readers: bytes = b""
+    read: list[int] = []
 
 
 class PopularityWire(msgspec.Struct, array_like=True):
@@ -63,6 +88,9 @@ class PopularityWire(msgspec.Struct, array_like=True):
     copy: int
     copy_rows: int
     change_rows: int
+    renewed_at: int = 0
+    untold: Readings | None = None
+    offered: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
 
 
 class Popularity:
@@ -98,11 +126,15 @@ class Popularity:
         "_last",
         "_obsolete",
         "_occupied",
+        "_offered",
         "_read",
         "_readers",
         "_reads",
         "_renew_at",
+        "_renewed_at",
         "_total",
+        "_untold",
+        "_untold_read",
     )
 
     def __init__(self) -> None:
@@ -113,8 +145,10 @@ class Popularity:
         self._total = 0
         #: Honest reads by class of what was read.
         self._read = [0.0] * CLASSES
+        #: What of each class copiers would have read in their place.
+        self._offered = [0.0] * CLASSES
         self._reads = 0
-        self._renew_at = 0
+        self._renew_at = self._renewed_at = 0
         self._evidence = [0.0] * CLASSES
         #: What a read of a copier comes to on average.
         self._copier_evidence = 0.0
@@ -126,10 +160,18 @@ class Popularity:
         self._copy_rows = 0
         self._change_rows = 0
         self._obsolete: list[bytes] = []
+        #: What other partitions have not been told yet: slots, and reads by class.
+        self._untold = array("I")
+        self._untold_read = [0] * CLASSES
 
     def readers(self, pair: int) -> int:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
         return self._readers[pair & _MASK]
+
+    @property
+    def tells(self) -> bool:
+        """Whether enough is known of the pairs to tell a copier from people."""
+        return self._reads >= _READS_MIN and self._copier_evidence >= _COPIER_EVIDENCE_MIN
 
     def evidence(self, pair: int, reader: int) -> float | None:
         """Return what it says that this account reads this pair, in decibans; above 0: a copier.
@@ -142,20 +184,42 @@ class Popularity:
             Hashes of the pair and of the account.
         """
         slot = pair & _MASK
-        if self._last[slot] == _mark_of(reader):
+        if self._last[slot] == reader % _MARKS + 1:
             return None
         return self._evidence[_CLASS_OF[self._readers[slot]]]
 
+    def copied(self, pair: int, reader: int) -> float | None:
+        """Return how many reads of a copier it amounts to that this account reads this pair.
+
+        Its evidence in units of what a copier's comes to on average, so that sums mean the same
+        however much has been learned; below 0 where it speaks against a copier. `None` if the
+        account was the last to read it.
+        """
+        evidence = self.evidence(pair, reader)
+        if evidence is None or not self.tells:
+            return evidence and 0.0
+        return min(evidence / self._copier_evidence, _COPIED_MAX)
+
     def learn(self, pair: int, reader: int) -> None:
         """Count an honest reader of a pair, if it is another than the last."""
-        slot, mark = pair & _MASK, _mark_of(reader)
-        if self._readers[slot] < _READERS_MAX and self._last[slot] != mark:
+        slot, mark = pair & _MASK, reader % _MARKS + 1
+        readers = self._readers[slot]
+        if readers < _READERS_MAX and self._last[slot] != mark:
             self._note(slot << 8 | mark)
-            self._add(slot, mark)
+            self._last[slot] = mark
+            self._readers[slot] = readers + 1
+            self._total += 1
+            before, after = _CLASS_OF[readers], _CLASS_OF[readers + 1]
+            if before != after:
+                self._occupied[before] -= 1
+                self._occupied[after] += 1
+                self._halve_if_full()
+            if len(self._untold) < UNTOLD_MAX:
+                self._untold.append(slot)
 
     def meet(self, pair: int, reader: int) -> None:
         """Remember who chose a pair last, without counting a reader."""
-        slot, mark = pair & _MASK, _mark_of(reader)
+        slot, mark = pair & _MASK, reader % _MARKS + 1
         if self._last[slot] != mark:
             self._note(_MET | slot << 8 | mark)
             self._last[slot] = mark
@@ -164,18 +228,24 @@ class Popularity:
         if len(self._changes) <= _CHANGES_MAX:
             self._changes.append(change)
 
-    def _add(self, slot: int, mark: int) -> None:
-        readers = self._readers[slot]
-        self._readers[slot] = readers + 1
-        self._last[slot] = mark
-        self._total += 1
-        before, after = _CLASS_OF[readers], _CLASS_OF[readers + 1]
-        if before != after:
-            self._occupied[before] -= 1
-            self._occupied[after] += 1
-            in_use = SLOTS - self._occupied[0]
-            if in_use > _FILL_MAX * SLOTS or self._total > _MEAN_READERS_MAX * SLOTS:
-                self._halve()
+    def _add_all(self, slots: Slots) -> None:
+        """Count a reader for each of these slots."""
+        slots, more = np.unique(slots, return_counts=True)
+        counts = np.frombuffer(self._readers, dtype=np.uint8)
+        before = counts[slots]
+        after = np.minimum(before + more, _READERS_MAX).astype(np.uint8)
+        counts[slots] = after
+        self._total += int(after.sum(dtype=np.int64) - before.sum(dtype=np.int64))
+        moved = _classes_of(after) - _classes_of(before)
+        self._occupied = [a + b for a, b in zip(self._occupied, moved.tolist(), strict=True)]
+
+    def _halve_if_full(self) -> None:
+        in_use = SLOTS - self._occupied[0]
+        if in_use > _FILL_MAX * SLOTS or self._total > _MEAN_READERS_MAX * SLOTS:
+            self._note(_HALVED)
+            self._read = [count / 2 for count in self._read]
+            self._offered = [count / 2 for count in self._offered]
+            self._halve()
 
     def learn_choice(self, pair: int, reader: int, catalogue_size: int | None) -> None:
         """Learn that an honest account chose to read a pair. Call it before `learn`.
@@ -186,52 +256,81 @@ class Popularity:
             Pairs there are, read or not; `None` estimates it from those read.
         """
         slot = pair & _MASK
-        readers = self._readers[slot]
-        if self._last[slot] == _mark_of(reader):
+        if self._last[slot] == reader % _MARKS + 1:
             return
-        self._read[_CLASS_OF[readers]] += 1
+        of = _CLASS_OF[self._readers[slot]]
+        self._read[of] += 1
+        self._untold_read[of] += 1
         self._reads += 1
+        if self._reads >= self._renew_at:
+            self._renew_if_due(catalogue_size)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something was learned that other partitions have not been told."""
+        return len(self._untold) > 0
+
+    def tell(self) -> Readings:
+        """Return what was learned since the last time, for others to `merge`."""
+        told = self._readings()
+        self._untold, self._untold_read = array("I"), [0] * CLASSES
+        return told
+
+    def _readings(self) -> Readings:
+        return Readings(_pack(self._untold), self._untold_read)
+
+    def merge(self, readings: Readings, catalogue_size: int | None) -> None:
+        """Learn what the accounts of another partition have read.
+
+        Who they were is not told: one of ours that read a pair last remains known for it.
+
+        Raises
+        ------
+        ValueError
+            These are no readings.
+        """
+        slots = _unpack(readings.readers)
+        in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
+        if not in_shape or (len(slots) and slots.max() >= SLOTS):
+            raise ValueError("readings of another shape than ours")
+        if len(self._changes) <= _CHANGES_MAX:
+            self._changes.frombytes((slots << 8).tobytes())
+        self._add_all(slots)
+        self._halve_if_full()
+        self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
+        self._reads += sum(readings.read)
+        self._renew_if_due(catalogue_size)
+
+    def _renew_if_due(self, catalogue_size: int | None) -> None:
         if self._reads >= self._renew_at:
             self._renew(catalogue_size or int(self.pairs_seen + self.pairs_unseen))
 
-    def copied_share(self, evidence: float, reads: float) -> float:
-        """Return the part (0–1) of an account's reads that its evidence amounts to.
-
-        Of somebody who reads nothing but the catalogue it is 1, of people about 0.
-
-        Parameters
-        ----------
-        evidence
-            What its reads came to, decibans.
-        reads
-            How many there were.
-        """
-        copier = reads * self._copier_evidence
-        return min(evidence / copier, 1.0) if copier > 0 else 0.0
-
     def _renew(self, catalogue_size: int) -> None:
-        self._renew_at = self._reads + _RENEW_READS
+        new = self._reads - self._renewed_at
+        self._renew_at, self._renewed_at = self._reads + _RENEW_READS, self._reads
         used = SLOTS - self._occupied[0]
         known = min(1.0, used / max(catalogue_size, used, 1))
-        read = sum(self._read)
         self._copier_evidence = 0.0
         for c, occupied in enumerate(self._occupied):
             # A pair that was read lies in a slot in use; one that nobody read, anywhere.
             in_use = occupied / used if c and used else 0.0
             copied = (1 - known) * occupied / SLOTS + known * in_use
-            if copied:
-                honest = (self._read[c] + _BELIEF_READS * copied) / (read + _BELIEF_READS)
-                ratio = _DECIBANS * math.log(copied / honest)
+            self._offered[c] += new * copied
+            offered = self._offered[c] + _BELIEF_READS * copied
+            honest = self._read[c] + _BELIEF_READS * copied
+            if offered and honest:
+                ratio = _DECIBANS * math.log(offered / honest)
                 self._evidence[c] = min(max(ratio, -_EVIDENCE_MAX), _EVIDENCE_MAX)
                 self._copier_evidence += copied * self._evidence[c]
             else:
                 self._evidence[c] = 0.0
-        self._read = [count * _RENEW_FADING for count in self._read]
+        fading = _RENEW_FADING ** (new / _RENEW_READS)
+        self._read = [count * fading for count in self._read]
+        self._offered = [count * fading for count in self._offered]
 
     def _halve(self) -> None:
-        """Forget half of everything."""
+        """Forget half of the readers."""
         self._readers = self._readers.translate(bytes(n // 2 for n in range(_READERS_MAX + 1)))
-        self._read = [count / 2 for count in self._read]
         self._recount()
 
     def _recount(self) -> None:
@@ -279,6 +378,9 @@ class Popularity:
             copy=self._copy,
             copy_rows=self._copy_rows,
             change_rows=self._change_rows,
+            renewed_at=self._renewed_at,
+            untold=self._readings(),
+            offered=self._offered,
         )
         return wire, rows
 
@@ -297,16 +399,26 @@ class Popularity:
             self._readers, self._last = whole[:SLOTS], whole[SLOTS:]
             self._recount()
         for n in range(wire.change_rows):
-            for change in array("I", self._row(get, self._change_key(n))):
-                slot, mark = (change & ~_MET) >> 8, change & 0xFF
-                if change & _MET:
-                    self._last[slot] = mark
-                else:
-                    self._add(slot, mark)
+            self._change(np.frombuffer(self._row(get, self._change_key(n)), dtype=np.uint32))
         self._change_rows = wire.change_rows
-        self._read, self._evidence = wire.read, wire.evidence
-        self._reads, self._renew_at = wire.reads, wire.renew_at
+        self._read, self._offered, self._evidence = wire.read, wire.offered, wire.evidence
+        self._reads = wire.reads
+        self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
+        if wire.untold is not None:
+            self._untold = array("I", _unpack(wire.untold.readers).tobytes())
+            self._untold_read = wire.untold.read
         self._copier_evidence = wire.copier_evidence
+
+    def _change(self, changes: Slots) -> None:
+        """Do again what `_note` noted, in its order."""
+        halvings = np.flatnonzero(changes == _HALVED)
+        for at, some in enumerate(np.split(changes, halvings)):
+            if at:
+                self._halve()
+                some = some[1:]
+            slots, marks = (some & np.uint32(_MET - 1)) >> np.uint32(8), some & np.uint32(0xFF)
+            np.frombuffer(self._last, dtype=np.uint8)[slots[marks > 0]] = marks[marks > 0]
+            self._add_all(slots[some < _MET])
 
     def _row(self, get: GetRow, key: bytes) -> bytes:
         row = get(key)
@@ -322,6 +434,24 @@ class Popularity:
         return b"change%d.%d" % (self._copy % 2, n)
 
 
-def _mark_of(reader: int) -> int:
-    """Return what a slot keeps of its last reader: a byte, of which 0 says nobody."""
-    return reader % 255 + 1
+def _classes_of(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return how many of these numbers of readers are of each class."""
+    return np.bincount(_CLASSES_OF[readers], minlength=CLASSES)
+
+
+def _pack(slots: array[int]) -> bytes:
+    """Sort slots and keep how far apart they are, which is little and so compresses well."""
+    steps = np.diff(np.sort(np.frombuffer(slots, dtype=np.uint32)), prepend=np.uint32(0))
+    return zlib.compress(steps.tobytes(), level=1)
+
+
+def _unpack(packed: bytes) -> Slots:
+    """Return the slots that `_pack` was given, sorted."""
+    unpacking = zlib.decompressobj()
+    try:
+        raw = unpacking.decompress(packed, 4 * UNTOLD_MAX)
+    except zlib.error as error:
+        raise ValueError(f"packed readers that are no readers: {error}") from None
+    if not unpacking.eof or len(raw) % 4:
+        raise ValueError("packed readers that are no readers, or too many")
+    return np.cumsum(np.frombuffer(raw, dtype=np.uint32), dtype=np.uint32)

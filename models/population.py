@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import msgspec
 
-from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail
+from models.calibration import BELIEF_ACCOUNT_DAYS, DAY_FADING, RUNGS, Growth, Tail
 from models.config import DetectionConfig
-from models.popularity import GetRow, Popularity, PopularityWire, Rows
+from models.popularity import GetRow, Popularity, PopularityWire, Readings, Rows
 from models.scenarios import SCENARIOS, Scenario
 from models.signals import Measure, Signal
 
-#: Levels follow the tails at this pace: refitting costs as much as judging a hundred requests.
-_REFIT_ACCOUNT_DAYS = 16
+#: Levels follow the tails at this pace, or as they grow by this share if that is slower: refitting
+#: costs as much as judging a hundred requests.
+_REFIT_ACCOUNT_DAYS, _REFIT_SHARE = 16, 0.02
+#: The part of the budgets that is spent: the far end of the honest is somewhat further out than a
+#: tail drawn through what is common has it, and budgets are to be kept within a factor of two.
+_SPENT = 0.5
+#: What was learned is told to other partitions no more often than this (event time).
+DIGEST_EVERY_S = 60.0
+_DIGEST_VERSION = 1
+
+
+class DigestError(ValueError):
+    """What came as another partition's digest is none that this version knows."""
 
 
 class _TailWire(msgspec.Struct, array_like=True):
     days: float
-    reached: dict[int, float]
+    tops: dict[int, float]
     levels: tuple[float, float]
+    untold: Growth = msgspec.field(default_factory=Growth)
+
+
+class _Digest(msgspec.Struct, array_like=True):
+    version: int
+    tails: dict[str, Growth]
+    popularity: Readings
 
 
 class _Wire(msgspec.Struct, array_like=True):
@@ -25,6 +43,8 @@ class _Wire(msgspec.Struct, array_like=True):
     refit_at: float
     tails: dict[str, _TailWire]
     popularity: PopularityWire
+    told_s: float = 0.0
+    wronged: float = 0.0
 
 
 class Population:
@@ -56,7 +76,10 @@ class Population:
         self.popularity = Popularity()
         self.tails = [Tail(signal) for _, signal in self.signals]
         self._day = 0
+        self._told_s = 0.0
         self._refit_at = 0.0
+        #: Account-days that people have called wronged, fading as the days do.
+        self._wronged = 0.0
         #: For each signal the counts from which it asks for a throttle and for a ban.
         self.levels: list[tuple[float, float]] = []
         self._refit()
@@ -88,22 +111,86 @@ class Population:
             if self._day:
                 for tail in self.tails:
                     tail.fade()
+                self._wronged *= DAY_FADING
                 self._refit_at = 0.0
             self._day = day
         if not counted:
             return
         for tail in self.tails:
-            tail.begin_day()
+            # Days on which nothing could be told are no measure of those on which it can.
+            if tail.signal.measure != "rare_reads" or self.popularity.tells:
+                tail.begin_day()
         if self.tails and self.tails[0].days >= self._refit_at:
             self._refit()
 
+    def feedback(self, *, right: bool) -> None:
+        """Hear that a decision about any account was right, or wrong.
+
+        More wrong ones than the budget allows make the calibration tighter, until their days have
+        faded. A right one changes nothing: suspect days are learned from by nobody.
+        """
+        if not right:
+            self._wronged += 1
+            self._refit()
+
+    @property
+    def _spendable(self) -> float:
+        """The part (0–1) of the budgets that is spent, for what people have called wrong."""
+        allowed = self._p_throttle * self.tails[0].days if self.tails else 0.0
+        # One more on either side: the first complaint of a small service proves little.
+        return min((allowed + 1) / (self._wronged + 1), 1.0)
+
     def _refit(self) -> None:
+        spent = _SPENT * self._spendable
         self.levels = [
-            (tail.level(self._p_throttle * share), tail.level(self._p_ban * share))
+            (tail.level(self._p_throttle * share * spent), tail.level(self._p_ban * share * spent))
             for tail, share in zip(self.tails, self._shares, strict=True)
         ]
         if self.tails:
-            self._refit_at = self.tails[0].days + _REFIT_ACCOUNT_DAYS
+            days = self.tails[0].days
+            self._refit_at = days + max(_REFIT_ACCOUNT_DAYS, _REFIT_SHARE * days)
+
+    def emit_digest(self, now_s: float) -> bytes | None:
+        """Return what was learned since the last digest, if it is time for another.
+
+        Called with each request it follows from the log alone when there is one and what it
+        holds. At most one a minute, of at most 100 KB.
+
+        Parameters
+        ----------
+        now_s
+            Event time of the request that was just judged, Unix seconds.
+        """
+        if now_s < self._told_s + DIGEST_EVERY_S or not self.popularity.has_news:
+            return None
+        self._told_s = now_s
+        tails = {tail.signal.code: tail.tell() for tail in self.tails}
+        return msgspec.msgpack.encode(_Digest(_DIGEST_VERSION, tails, self.popularity.tell()))
+
+    def merge(self, digest: bytes) -> None:
+        """Learn from the accounts of another partition, what its `emit_digest` returned.
+
+        Each digest is to be merged once, and none of this partition's own.
+
+        Raises
+        ------
+        DigestError
+            It is none, or of a newer version; nothing was learned.
+        """
+        try:
+            told = msgspec.msgpack.decode(digest, type=_Digest)
+            if told.version != _DIGEST_VERSION:
+                raise ValueError(f"version {told.version}; this pairwatch knows {_DIGEST_VERSION}")
+            if any(not 0 <= k < RUNGS for growth in told.tails.values() for k in growth.tops):
+                raise ValueError("rungs that there are none of")
+            self.popularity.merge(told.popularity, self.catalogue_told)
+        except (ValueError, RecursionError) as error:
+            raise DigestError(f"digest of {len(digest)} bytes: {error}") from error
+        for tail in self.tails:
+            if growth := told.tails.get(tail.signal.code):
+                tail.merge(growth)
+        if self.tails and self.tails[0].days >= self._refit_at:
+            self._refit()
 
     def snapshot(self) -> tuple[bytes, Rows]:
         """Encode everything that later judgements depend on.
@@ -115,20 +202,22 @@ class Population:
         tails = {
             tail.signal.code: _TailWire(
                 days=tail.days,
-                reached={k: count for k, count in enumerate(tail.reached) if count},
+                tops={rung: count for rung, count in enumerate(tail.tops) if count},
                 levels=levels,
+                untold=tail.untold,
             )
             for tail, levels in zip(self.tails, self.levels, strict=True)
         }
-        return msgspec.msgpack.encode(_Wire(self._day, self._refit_at, tails, popularity)), rows
+        wire = _Wire(self._day, self._refit_at, tails, popularity, self._told_s, self._wronged)
+        return msgspec.msgpack.encode(wire), rows
 
     def restore(self, data: bytes, get: GetRow) -> None:
         """Take up a snapshot; a signal that is new since then starts from belief."""
         wire = msgspec.msgpack.decode(data, type=_Wire)
-        self._day, self._refit_at = wire.day, wire.refit_at
+        self._day, self._refit_at, self._told_s = wire.day, wire.refit_at, wire.told_s
+        self._wronged = wire.wronged
         for i, tail in enumerate(self.tails):
             if known := wire.tails.get(tail.signal.code):
-                tail.days = known.days
-                tail.reached = [known.reached.get(k, 0.0) for k in range(RUNGS)]
+                tail.restore(known.days, known.tops, known.untold)
                 self.levels[i] = known.levels
         self.popularity.restore(wire.popularity, get)

@@ -17,12 +17,16 @@ _DAY_LG_K = 9
 #: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes, which
 #: is what the rest of a profile leaves of the two kilobytes.
 _SAMPLES_MAX = 10
-_SAMPLES_BYTES_MAX = 160
+_SAMPLES_BYTES_MAX = 128
 
 VERSION = 1
 
 
-class StateVersionError(ValueError):
+class StateError(ValueError):
+    """Bytes that are no state."""
+
+
+class StateVersionError(StateError):
     """State was written by a newer version than this one."""
 
 
@@ -52,8 +56,10 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 #: What a window holds, by position: when it began, then its counts by measure.
-START, REQUESTS, LOAD, NEW_PAIRS, CHOICES = range(5)
-_EMPTY = (float("-inf"), 0, 0.0, 0.0, 0)
+START, REQUESTS, LOAD, NEW_PAIRS, CHOICES, COPIED = range(6)
+_EMPTY = (float("-inf"), 0, 0.0, 0.0, 0, 0.0)
+#: What is kept of each window: what is copied matters within the minute only.
+_ENDS = (COPIED + 1, COPIED, COPIED)
 #: On a new day the first of anything is worth a look.
 _FIRST = [1.0] * len(_EMPTY)
 
@@ -62,7 +68,8 @@ class Profile:
     """One account's counts, sketches, habits and standing.
 
     Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
-    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `LOAD`, `NEW_PAIRS` and `CHOICES`.
+    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `LOAD`, `NEW_PAIRS`,
+    `CHOICES` and `COPIED`.
     `heights[i]` has in the same places the counts at which a look is due, `calm[i]` those to go
     back to with the next window after they were raised in a suspicious one.
 
@@ -102,7 +109,7 @@ class Profile:
         self.calm: list[list[float] | None] = [None] * len(SCALES_S)
         #: Signal code → highest rung reached today.
         self.reached: dict[str, int] = {}
-        #: The running evidence of reading what hardly anybody reads, decibans; never below zero.
+        #: The running count of pairs read as a copier reads them; never below zero.
         self.rare = 0.0
         self.rare_height = 1.0
         #: The choices behind it, since it last was zero.
@@ -155,21 +162,41 @@ class Profile:
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
-    def weigh(self, evidence: float) -> None:
-        """Add a choice and what it says (decibans) to the running evidence."""
-        self.rare += evidence
+    def weigh(self, copied: float) -> None:
+        """Add a choice and how many reads of a copier it amounts to (below 0: against one)."""
+        self.rare += copied
         if self.rare <= 0:
             self.rare = self.read = 0.0
         else:
             self.read += 1
 
-    def count(self, ts: float, requests: int, load: float, new_pairs: float, choices: int) -> None:
+    @property
+    def copied_share(self) -> float:
+        """The part (0–1) of the choices behind `rare` that it amounts to; of people about 0."""
+        return min(self.rare / self.read, 1.0) if self.read else 0.0
+
+    def count(
+        self,
+        ts: float,
+        requests: int,
+        load: float,
+        new_pairs: float,
+        choices: int,
+        copied: float,
+    ) -> None:
         """Count in the window of each scale that the time falls into."""
         for i, window in enumerate(self.windows):
             scale_s = SCALES_S[i]
             start_s = window[START]
             if ts >= start_s + scale_s:
-                self.windows[i] = [ts - ts % scale_s, requests, load, new_pairs, choices]
+                self.windows[i] = [
+                    ts - ts % scale_s,
+                    requests,
+                    load,
+                    new_pairs,
+                    choices,
+                    copied if copied > 0 else 0.0,
+                ]
                 if (calm := self.calm[i]) is not None:
                     self.heights[i], self.calm[i] = calm, None
             elif ts >= start_s - scale_s:
@@ -177,8 +204,12 @@ class Profile:
                 # are gone, and counting it here would make a crowd of a skewed clock.
                 window[REQUESTS] += requests
                 window[LOAD] += load
-                window[NEW_PAIRS] += new_pairs
-                window[CHOICES] += choices
+                if new_pairs:
+                    window[NEW_PAIRS] += new_pairs
+                if choices:
+                    window[CHOICES] += choices
+                    copied_here = window[COPIED] + copied
+                    window[COPIED] = copied_here if copied_here > 0 else 0.0
 
     def raise_height(self, i: int, place: int, height: float) -> None:
         """Look again at this count within the window, and at the usual one in the next."""
@@ -213,9 +244,11 @@ class Profile:
             _Wire(
                 version=VERSION,
                 first_s=self.first_s,
-                windows=self.windows,
-                heights=[heights[LOAD:] for heights in self.heights],
-                calm=[calm and calm[LOAD:] for calm in self.calm],
+                windows=[window[:end] for window, end in zip(self.windows, _ENDS, strict=True)],
+                heights=[
+                    heights[LOAD:end] for heights, end in zip(self.heights, _ENDS, strict=True)
+                ],
+                calm=[calm and calm[LOAD:end] for calm, end in zip(self.calm, _ENDS, strict=True)],
                 reached=self.reached,
                 taken_back=self.taken_back,
                 rare=self.rare,
@@ -237,18 +270,27 @@ class Profile:
 
         Raises
         ------
-        StateVersionError
-            The state is newer than this code.
+        StateError
+            The bytes are no profile, or a newer one than this code knows (`StateVersionError`).
         """
+        try:
+            return cls._from_bytes(data, mark)
+        except StateError:
+            raise
+        except (ValueError, IndexError, TypeError, RecursionError) as error:
+            raise StateError(f"no profile, {error!r:.200}") from None
+
+    @classmethod
+    def _from_bytes(cls, data: bytes, mark: int) -> Profile:
         wire = msgspec.msgpack.decode(data, type=_Wire)
         if wire.version > VERSION:
             raise StateVersionError(
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"
             )
         profile = cls(wire.first_s, mark)
-        profile.windows = wire.windows
-        profile.heights = [_FIRST[:LOAD] + heights for heights in wire.heights]
-        profile.calm = [calm and _FIRST[:LOAD] + calm for calm in wire.calm]
+        profile.windows = [window + list(_EMPTY[len(window) :]) for window in wire.windows]
+        profile.heights = [_looked_at(heights) for heights in wire.heights]
+        profile.calm = [calm and _looked_at(calm) for calm in wire.calm]
         profile.reached, profile.taken_back = wire.reached, wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read
@@ -261,3 +303,8 @@ class Profile:
         profile.habit_choices = Habit(*wire.habit_choices)
         profile.standing = wire.standing
         return profile
+
+
+def _looked_at(kept: list[float]) -> list[float]:
+    """Return heights for every place, of which those from `LOAD` on were kept."""
+    return _FIRST[:LOAD] + kept + _FIRST[LOAD + len(kept) :]

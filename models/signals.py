@@ -30,9 +30,7 @@ _WORDS: dict[str, _Words] = {
     "requests": _Words("r", "requests", "requests", "throughput"),
     "new_pairs": _Words("n", "pairs never seen before", "pairs", "coverage"),
     "choices": _Words("c", "pairs opened one by one", "pairs", "coverage"),
-    "rare_reads": _Words(
-        "l", "evidence from reading what hardly anybody reads", "decibans", "long tail"
-    ),
+    "rare_reads": _Words("l", "pairs opened as only a copier would", "pairs", "long tail"),
 }
 
 
@@ -48,10 +46,10 @@ class Signal(msgspec.Struct, frozen=True):
         `new_pairs`: pairs that this account had never been given before, also by list pages.
         Coverage is the damage a copier does, and who looks at what is popular covers slowly.
         `choices`: pairs that it viewed or downloaded, coming straight back not counted.
-        `rare_reads`: no count but a running sum of evidence (decibans) over its choices, see
-        `models.popularity`; it never falls below zero and fades from day to day.
+        `rare_reads`: those of its choices that a copier would have made, by the evidence in them,
+        see `models.popularity`; what speaks against one counts negatively, down to zero.
     scale_s
-        The window's length, one of `SCALES_S`; of `rare_reads` the highest of a day counts.
+        The window's length, one of `SCALES_S`; `rare_reads` of a day go on to the next and fade.
     usual, excess
         What is believed of honest accounts before anything has been seen: half of all account
         days stay below `usual` in every window of the day, and one in a thousand passes
@@ -62,6 +60,15 @@ class Signal(msgspec.Struct, frozen=True):
     scale_s: int
     usual: float
     excess: float
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether a day's time sets it no bound: machines tire of no request, and what is read as
+        a copier reads goes on from where the last day ended.
+        """
+        return self.measure == "requests" or (
+            self.measure == "rare_reads" and self.scale_s == DAY_S
+        )
 
     @property
     def kind(self) -> Kind:
@@ -76,11 +83,9 @@ class Signal(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The signal in words, as it stands in a decision's reasons."""
-        name = _WORDS[self.measure].name
-        return name if self.measure == "rare_reads" else f"{name} {_IN_WORDS[self.scale_s]}"
+        return f"{_WORDS[self.measure].name} {_IN_WORDS[self.scale_s]}"
 
     @property
     def unit(self) -> str:
         """The unit of its figures."""
-        noun = _WORDS[self.measure].noun
-        return noun if self.measure == "rare_reads" else f"{noun} per {_SCALE_NAMES[self.scale_s]}"
+        return f"{_WORDS[self.measure].noun} per {_SCALE_NAMES[self.scale_s]}"

@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 from models.calibration import Tail
-from models.config import DetectionConfig
 from models.decision import (
+    LINKED_ACCOUNTS_MAX,
     SCHEMA_VERSION,
     Decision,
     DetectorIdentity,
@@ -17,12 +17,10 @@ from models.decision import (
     Source,
     rfc3339,
 )
-from models.policy import Order
 from models.population import Population
 from models.profile import NEW_PAIRS, REQUESTS, START, Profile
-from models.request import Request
 from models.scenarios import Scenario
-from models.signals import SCALES_S, Signal
+from models.signals import DAY_S, SCALES_S, Signal
 
 #: A throttled account gets what nineteen in twenty accounts make do with.
 _THROTTLE_SHARE = 0.05
@@ -52,90 +50,161 @@ class Exceedance(NamedTuple):
     ban: bool
 
 
+class Cause(NamedTuple):
+    """What tipped the balance.
+
+    Parameters
+    ----------
+    id
+        The request's or the notice's.
+    account_id
+        Whom the decision is about.
+    ts
+        Event time, Unix seconds.
+    source
+        Where it stands.
+    """
+
+    id: str
+    account_id: str
+    ts: float
+    source: Source
+
+
+class Grounds(NamedTuple):
+    """Why a decision is made, as it will say itself; the reasons strongest first."""
+
+    scenario: str
+    score: float
+    reasons: tuple[Reason, ...]
+    limit_per_minute: float | None = None
+    linked_accounts: tuple[str, ...] = ()
+
+
+def decision_id(subject: str, revision: int, action: str, cause_id: str) -> str:
+    """Return an id that follows from subject, revision, action and cause alone.
+
+    Judging the same log again gives the same ids.
+    """
+    cause = f"{subject}|{revision}|{action}|{cause_id}"
+    return hashlib.blake2b(cause.encode(), digest_size=16).hexdigest()
+
+
 def write(
-    request: Request,
+    cause: Cause,
     profile: Profile,
     population: Population,
-    order: Order,
-    exceedances: list[Exceedance],
-    source: Source,
+    grounds: Grounds,
     identity: DetectorIdentity,
-    config: DetectionConfig,
 ) -> Decision:
-    """Write the decision that a request tipped.
-
-    Its id follows from the subject, the revision, the action and that request alone, so that
-    judging the same log again gives the same id.
-    """
-    strongest = exceedances[0]
-    mode = config.scenarios.get(strongest.scenario.name, config.mode)
-    revision = profile.standing.revision
-    cause = f"account:{request.account_id}|{revision}|{order.action}|{request.request_id}"
-    day, pairs = profile.windows[-1], profile.pairs_today
+    """Write down where an account stands now, and why."""
+    standing, day, pairs = profile.standing, profile.windows[-1], profile.pairs_today
+    released = standing.action == "none"
+    limit = grounds.limit_per_minute or _peers_limit(profile, population)
     return Decision(
-        decision_id=hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
+        decision_id=standing.decision_id,
         schema_version=SCHEMA_VERSION,
         scope="account",
-        value=request.account_id,
-        revision=revision,
-        action=order.action,
-        limit_per_minute=_limit(strongest, profile, population)
-        if order.action == "throttle"
-        else None,
-        issued_at=rfc3339(request.ts),
-        expires_at=rfc3339(order.expires_s),
-        simulated=mode == "shadow",
-        scenario=strongest.scenario.name,
-        score=round(1 - strongest.probability, 9),
-        reasons=_reasons(exceedances, profile, population),
+        value=cause.account_id,
+        revision=standing.revision,
+        action="release" if standing.action == "none" else standing.action,
+        limit_per_minute=limit if standing.action == "throttle" else None,
+        issued_at=rfc3339(standing.issued_s),
+        expires_at=None if released else rfc3339(standing.expires_s),
+        simulated=standing.simulated,
+        scenario=grounds.scenario,
+        score=grounds.score,
+        reasons=grounds.reasons,
         evidence=Evidence(
-            window_start=rfc3339(day[START]),
-            window_end=rfc3339(max(request.ts, profile.recent.latest_s)),
+            window_start=rfc3339(min(day[START], cause.ts) if day[REQUESTS] else cause.ts),
+            window_end=rfc3339(max(cause.ts, profile.recent.latest_s)),
             requests=int(day[REQUESTS]),
             distinct_pairs=pairs,
             catalogue_share=round(min(1.0, pairs / population.catalogue_size), 6),
-            sample_request_ids=tuple(profile.samples) or (request.request_id,),
-            linked_accounts=(),
-            source=source,
+            sample_request_ids=tuple(profile.samples),
+            linked_accounts=grounds.linked_accounts[:LINKED_ACCOUNTS_MAX],
+            source=cause.source,
         ),
         detector=identity,
     )
 
 
-def _limit(strongest: Exceedance, profile: Profile, population: Population) -> float:
+def own_grounds(
+    exceedances: list[Exceedance],
+    profile: Profile,
+    population: Population,
+    event: tuple[str, float],
+    refused: int,
+) -> Grounds:
+    """Return the grounds that lie in an account's own doings.
+
+    Parameters
+    ----------
+    exceedances
+        What is out of the ordinary, the least probable first; may be empty if `refused` is not 0.
+    event
+        The planned event that goes on, and its tolerance.
+    refused
+        Requests sent against the decision in force, where that tipped the balance; else 0.
+    """
+    reasons = list(_reasons(exceedances, profile))
+    name, tolerance = event
+    if refused:
+        reasons.append(Reason("requests sent while they were refused", refused, 0, "requests", 0.0))
+    if name:
+        said = f"tolerance during the planned event {name}"
+        reasons.append(Reason(said, 1, tolerance, "times", 0.0))
+    if not exceedances:
+        return Grounds(profile.standing.scenario, 1.0, tuple(reasons))
+    strongest = exceedances[0]
+    return Grounds(
+        strongest.scenario.name,
+        round(1 - strongest.probability, 9),
+        tuple(reasons),
+        _limit(strongest.signal, strongest.tail, profile, population),
+    )
+
+
+def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population) -> float:
     """Return requests per minute with which others get along over the same time.
 
     Where pairs are what is limited and a request brings many, there are as many fewer requests;
     and with each strike there is half as much.
     """
-    signal, tail = strongest.signal, strongest.tail
-    requests_per_unit = 1.0
+    requests_per_unit, scale_s = 1.0, signal.scale_s
     if signal.measure == "rare_reads":
-        # Decibans can't be let through; the pairs that people open in a day can.
-        tail = population.tail("choices", signal.scale_s) or tail
+        # What a copier opens is too much in any number; what people open in a day is not.
+        tail, scale_s = population.tail("choices", DAY_S) or tail, DAY_S
     elif signal.measure == "new_pairs":
         window = profile.windows[SCALES_S.index(signal.scale_s)]
         requests_per_unit = min(1.0, window[REQUESTS] / max(window[NEW_PAIRS], 1.0))
     per_window = tail.level(_THROTTLE_SHARE) * requests_per_unit
-    tighter = 2 ** (profile.standing.strikes - 1)
-    return max(round(per_window * 60 / signal.scale_s / tighter, 3), 0.001)
+    return _tighter(per_window * 60 / scale_s, profile)
 
 
-def _reasons(
-    exceedances: list[Exceedance], profile: Profile, population: Population
-) -> tuple[Reason, ...]:
+def _peers_limit(profile: Profile, population: Population) -> float:
+    """Return requests per minute for who is throttled for something that has no rate."""
+    tail = population.tail("requests", DAY_S)
+    return _tighter((tail.level(_THROTTLE_SHARE) if tail else 1_440.0) * 60 / DAY_S, profile)
+
+
+def _tighter(per_minute: float, profile: Profile) -> float:
+    strikes = max(profile.standing.strikes - 1, 0.0)
+    return float(max(round(per_minute / 2**strikes, 3), 0.001))
+
+
+def _reasons(exceedances: list[Exceedance], profile: Profile) -> tuple[Reason, ...]:
     """Weigh each signal by how improbable it is, the heaviest first; the weights sum to one."""
     surprises = [-math.log(max(exceedance.probability, 1e-300)) for exceedance in exceedances]
     reasons = []
     for exceedance, surprise in zip(exceedances, surprises, strict=True):
         signal = exceedance.signal
         weight = round(surprise / sum(surprises), 3)
-        if signal.measure == "rare_reads":
-            copied = population.popularity.copied_share(profile.rare, profile.read)
+        if signal.measure == "rare_reads" and signal.scale_s == DAY_S:
             reasons.append(
                 Reason(
                     signal="part of the pairs opened that follows the catalogue instead of people",
-                    observed=round(100 * copied, 1),
+                    observed=round(100 * profile.copied_share, 1),
                     expected=0.0,
                     unit="%",
                     weight=weight,

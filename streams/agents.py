@@ -7,23 +7,34 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from models.decision import Decision
-from models.profile import StateVersionError
+from models.detector import Observation
+from models.link_activity import LinkActivity
+from models.profile import StateError, StateVersionError
 from models.request import Request
 from streams.app import App
 from streams.checkpoint import Pending
-from streams.codec import InvalidRequest, decode_request
-from streams.dead_letters import DeadLetter, KafkaSource
+from streams.codec import DETAIL_CHARS_MAX, InvalidRequest, decode_request
 from streams.errors import OperatorError
+from streams.lanes import Lanes
+from streams.notices import (
+    heed,
+    settle_owed,
+    take_orders,
+    tell_members,
+    tell_others,
+    wait_for_others,
+)
 from streams.outbox import Row, partition_of
-from streams.shard import NEWER_STATE_REMEDY
+from streams.publish import arrived_s, publish, set_aside
+from streams.rows import UNREADABLE_STATE_REMEDY
+from streams.shard import JUDGED_AHEAD_MAX, NEWER_STATE_REMEDY, Shard
 from streams.transport import Batch
 
 log = logging.getLogger("pairwatch")
@@ -34,17 +45,24 @@ Handler = Callable[[App, TP, list[Any]], Awaitable[None]]
 def attach(app: App) -> None:
     """Give the application its agents."""
     topics = app.settings.topics
-    _agent(app, topics.accounts_source, judge)
+    _agent(app, topics.accounts_source, judge, app.lanes)
+    _agent(app, topics.link_activity, judge_links, app.lanes)
+    _agent(app, topics.notices, heed)
+    _agent(app, topics.control, take_orders)
     if not topics.keyed_by_account:
         _agent(app, topics.requests, forward)
 
 
-def _agent(app: App, topic: str, handle: Handler) -> None:
-    """Feed a topic's batches to a handler, one after the other."""
+def _agent(app: App, topic: str, handle: Handler, lanes: Lanes | None = None) -> None:
+    """Feed a topic's batches to a handler: one after the other, or those of each partition."""
 
     async def run(stream: Any) -> AsyncIterator[None]:
         async for event in stream.events():
-            await _handle(app, event.message.tp, event.value, handle)
+            tp, batch = event.message.tp, event.value
+            if lanes is None:
+                await _handle(app, tp, batch, handle)
+            else:
+                lanes.put(tp, partial(_handle, app, tp, batch, handle))
             yield
 
     source = app.topic(
@@ -71,6 +89,8 @@ async def _handle(app: App, tp: TP, batch: Batch, handle: Handler) -> None:
         app.fail(error)
     except StateVersionError as error:
         app.fail(OperatorError(f"{error}: {NEWER_STATE_REMEDY}"))
+    except StateError as error:
+        app.fail(OperatorError(f"the state of an account, {error}: {UNREADABLE_STATE_REMEDY}"))
     except (KafkaError, TimeoutError) as error:
         log.critical("%s: Kafka did not take what came of them: %r", where, error)
         app.fail(error)
@@ -93,15 +113,16 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
     pending: list[Pending] = []
     now_s = time.time()
     for record in records:
-        arrived_s = _arrived_s(record, now_s)
+        at_s = arrived_s(record, now_s)
         try:
-            request = decode_request(record.value or b"", arrived_s)
+            _check_skipped(app, tp, record.offset)
+            request = decode_request(record.value or b"", at_s)
         except InvalidRequest as error:
-            pending.append(await _set_aside(app, tp, record, arrived_s, error))
+            pending.append(await _set_aside(app, tp, record, at_s, error))
             continue
         key = request.account_id.encode()
         # The time of arrival goes along: latency and clock checks are measured against it.
-        row = Row(key, record.value, int(arrived_s * 1_000))
+        row = Row(key, record.value, int(at_s * 1_000))
         rows[partition_of(key, partitions)].append(row)
     for partition, some in rows.items():
         pending += await app.outbox.send_rows(topic, partition, some)
@@ -110,84 +131,115 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
 
 async def judge(app: App, tp: TP, records: list[Any]) -> None:
     """Judge requests, and send what is decided."""
+    shard = app.shard(tp)
+    fresh = [record for record in records if record.offset >= shard.offset]
+    app.metrics.events.labels("skipped").inc(len(records) - len(fresh))
     requests: list[Request] = []
     offsets: list[int] = []
-    pending: list[Pending] = []
-    async with app.checkpointer.working(tp):
-        shard = app.shard(tp)
-        fresh = [record for record in records if record.offset >= shard.offset]
-        now_s = time.time()
-        for record in fresh:
-            arrived_s = _arrived_s(record, now_s)
-            try:
-                requests.append(decode_request(record.value or b"", arrived_s))
-            except InvalidRequest as error:
-                pending.append(await _set_aside(app, tp, record, arrived_s, error))
-            else:
-                offsets.append(record.offset)
-        seen = shard.detector.observe(requests, offsets)
-        shard.offset = max(shard.offset, records[-1].offset + 1)
-        shard.watermark_s = max([shard.watermark_s, *(request.ts for request in requests)])
-        for decision in seen.decisions:
-            at = bisect_left(fresh, decision.evidence.source.offset, key=attrgetter("offset"))
-            shard.note(decision)
-            pending += await _publish(app, decision, _arrived_s(fresh[at], now_s))
-        for key in shard.expire():
-            topic = app.settings.topics.decisions_state
-            pending.append(await app.outbox.send(topic, key.encode(), None))
-        await app.checkpointer.sent(tp, pending)
+    now_s = time.time()
+    for record in fresh:
+        at_s = arrived_s(record, now_s)
+        try:
+            _check_skipped(app, tp, record.offset)
+            requests.append(decode_request(record.value or b"", at_s))
+        except InvalidRequest as error:
+            await app.checkpointer.sent(tp, [await _set_aside(app, tp, record, at_s, error)])
+        else:
+            offsets.append(record.offset)
+    offsets.append(records[-1].offset + 1)
+    shard.is_busy = True
+    at = 0
+    lacking: list[int] = []
+    while at < len(requests) or shard.offset < offsets[-1]:
+        if lacking:
+            await wait_for_others(app, tp, shard, lacking)
+        await settle_owed(app, tp)
+        await app.checkpointer.wait_until(tp, lambda shard: shard.ahead < JUDGED_AHEAD_MAX)
+        async with app.checkpointer.working(tp):
+            if app.checkpointer.shard(tp) is not shard:
+                return  # the partition is somebody else's
+            await app.checkpointer.settle_notices(tp)
+            seen = shard.judge(requests[at:], offsets[at:-1], offsets[-1])
+            done, at, lacking = requests[at : at + seen.taken], at + seen.taken, seen.lacking
+            await app.checkpointer.sent(tp, await _send(app, shard, seen, fresh, now_s))
+        app.metrics.count_judged(seen, sum(request.status >= 500 for request in done))
+    shard.is_busy = False
     if app.homes is not None:
         app.metrics.misrouted_events.inc(app.homes.misrouted(requests, tp.partition))
-    counts = {"judged": seen.judged, "duplicate": seen.duplicate, "late": seen.late}
-    counts["skipped"] = len(records) - len(fresh)
-    for outcome, count in counts.items():
-        app.metrics.events.labels(outcome).inc(count)
 
 
-def _arrived_s(record: Any, now_s: float) -> float:
-    """Return when a record reached Kafka, Unix seconds.
-
-    That is its producer's word: without one it is now, and it is never later than now. Brokers
-    refuse to take a request that is forwarded with a time far ahead, which would end every
-    worker that comes upon it.
-    """
-    stamped_s: float = record.timestamp / 1_000
-    return now_s if stamped_s < 0 or stamped_s > now_s else stamped_s
-
-
-async def _set_aside(
-    app: App, tp: TP, record: Any, arrived_s: float, error: InvalidRequest
-) -> Pending:
-    """Send a record that is no request to the dead letters."""
-    letter = DeadLetter(
-        reason=error.reason,
-        detail=error.detail,
-        source=KafkaSource(tp.topic, tp.partition, record.offset),
-        at_s=arrived_s,
-        original=record.value or b"",
-    )
-    app.metrics.events.labels("dead-letter").inc()
-    app.metrics.dead_letters.labels(letter.reason).inc()
-    app.readiness.dead_letters(1, time.monotonic())
-    topic = app.settings.topics.dead_letters
-    return await app.outbox.send(topic, letter.key, letter.encode())
+async def _send(
+    app: App, shard: Shard, seen: Observation, records: list[Any], now_s: float
+) -> list[Pending]:
+    """Send what came of some records: decisions, ends of decisions, and what was learned."""
+    pending: list[Pending] = []
+    for decision in seen.decisions:
+        at = bisect_left(records, decision.evidence.source.offset, key=attrgetter("offset"))
+        pending += await publish(app, decision, arrived_s(records[at], now_s))
+    for key in shard.expire():
+        topic = app.settings.topics.decisions_state
+        pending.append(await app.outbox.send(topic, key.encode(), None))
+    pending += await _tell_links(app, seen.activities)
+    return pending + await tell_others(app, seen.digests)
 
 
-async def _publish(app: App, decision: Decision, arrived_s: float) -> list[Pending]:
-    """Send a decision to the log and to the state topic."""
-    topics, key, value = app.settings.topics, decision.key.encode(), msgspec.json.encode(decision)
-    log = await app.outbox.send(topics.decisions, key, value)
-    in_force = None if decision.action == "release" else value
-    state = await app.outbox.send(topics.decisions_state, key, in_force)
+async def _tell_links(app: App, activities: list[LinkActivity]) -> list[Pending]:
+    """Tell those who watch links what accounts have chosen."""
+    topic = app.settings.topics.link_activity
+    app.metrics.link_activities.inc(len(activities))
+    # One by one: a packed batch waits until the one before it has left, and lanes are many.
+    return [
+        await app.outbox.send(topic, activity.link.encode(), activity.to_bytes())
+        for activity in activities
+    ]
 
-    def acknowledged(sent: Pending) -> None:
-        if not sent.cancelled() and sent.exception() is None:
-            app.metrics.count_decision(
-                decision.action,
-                decision.scenario,
-                simulated=decision.simulated,
-                seconds=time.time() - arrived_s,
+
+async def judge_links(app: App, tp: TP, records: list[Any]) -> None:
+    """Judge what accounts that share a link have done, and tell their partitions."""
+    judged = TP(app.settings.topics.accounts_source, tp.partition)
+    activities: list[LinkActivity] = []
+    offsets: list[int] = []
+    pending: list[Pending] = []
+    shard = app.shard(judged)
+    for record in records:
+        if record.offset < shard.activity:
+            continue
+        try:
+            activities.append(LinkActivity.from_bytes(record.value or b""))
+        except ValueError as error:
+            at_s = arrived_s(record, time.time())
+            pending.append(
+                await set_aside(app, tp, record, at_s, "wrong-type", str(error)[:DETAIL_CHARS_MAX])
             )
+        else:
+            offsets.append(record.offset)
+    await settle_owed(app, judged)
+    await app.checkpointer.wait_until(judged, lambda shard: shard.ahead < JUDGED_AHEAD_MAX)
+    async with app.checkpointer.working(judged):
+        if app.checkpointer.shard(judged) is not shard:
+            return  # the partition is somebody else's
+        await app.checkpointer.settle_notices(judged)
+        found = shard.judge_links(activities, offsets, records[-1].offset + 1)
+        for review in found.reviews:
+            pending += await publish(app, review, time.time())
+        pending += await tell_members(app, found.verdicts)
+        await app.checkpointer.sent(judged, pending)
 
-    log.add_done_callback(acknowledged)
-    return [log, state]
+
+def _check_skipped(app: App, tp: TP, offset: int) -> None:
+    """Refuse a message that the operator has named."""
+    if app.skipped and (tp, offset) in app.skipped:
+        log.warning(
+            "%s[%d] offset %d: set aside, as limits.skip_offsets says",
+            tp.topic,
+            tp.partition,
+            offset,
+        )
+        raise InvalidRequest("skipped", "limits.skip_offsets names it")
+
+
+async def _set_aside(app: App, tp: TP, record: Any, at_s: float, error: InvalidRequest) -> Pending:
+    """Send a record that is no request to the dead letters."""
+    app.metrics.events.labels("dead-letter").inc()
+    app.readiness.dead_letters(1, time.monotonic())
+    return await set_aside(app, tp, record, at_s, error.reason, error.detail)

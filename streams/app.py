@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.auth import OAuthCredentials
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from streams.checkpoint import Checkpoints
+from streams.control.verifier import Verifier
 from streams.errors import OperatorError
 from streams.health import Readiness
 from streams.homes import Homes
-from streams.kafka import sasl_password, ssl_context
+from streams.kafka import TokenFile, sasl_password, ssl_context
+from streams.lanes import Lanes
 from streams.metrics import Metrics
 from streams.outbox import PRODUCE_TIMEOUT_S, Outbox
 from streams.settings import Kafka, Settings
@@ -42,6 +45,9 @@ class App(faust.App):  # type: ignore[misc]
     state_log: StateLog
     checkpointer: Checkpoints
     table: StateTable
+    lanes: Lanes
+    #: Checks what operators say; `None` until they say something.
+    verifier: Verifier | None
     #: `None` where accounts can't be misrouted.
     homes: Homes | None
 
@@ -53,6 +59,13 @@ class App(faust.App):  # type: ignore[misc]
         """The gate before the agents."""
         return Flow(loop=self.loop)
 
+    @cached_property
+    def skipped(self) -> frozenset[tuple[TP, int]]:
+        """The messages that the operator has named to be set aside unjudged."""
+        told = self.settings.limits.skip_offsets
+        named = (one.split(":") for one in told.split(",")) if told is not None else ()
+        return frozenset((TP(topic, int(number)), int(offset)) for topic, number, offset in named)
+
     def shard(self, tp: TP) -> Shard:
         """Return the state of a partition, taking it up from the table at its first batch."""
         shard = self.checkpointer.shard(tp)
@@ -60,12 +73,33 @@ class App(faust.App):  # type: ignore[misc]
             shard = Shard(
                 self.settings.detection(),
                 self.version,
-                tp.topic,
+                self.settings.topics.logs,
                 tp.partition,
+                self.settings.topics.partitions,
                 self.table.reader(tp.partition),
+                lambda: self._log_ends(tp.partition),
             )
             self.checkpointer.add_shard(tp, shard)
         return shard
+
+    def _log_ends(self, partition: int) -> tuple[int, int] | None:
+        logs = self.settings.topics.logs
+        requests = self.log_end(TP(logs.requests, partition))
+        activity = self.log_end(TP(logs.link_activity, partition))
+        return None if requests is None or activity is None else (requests, activity)
+
+    def assignment_of_accounts(self) -> list[TP]:
+        """Return the partitions that this worker judges."""
+        source = self.settings.topics.accounts_source
+        return [tp for tp in self.consumer.assignment() if tp.topic == source]
+
+    def log_end(self, tp: TP) -> int | None:
+        """Return the offset after a partition's last record, `None` if it isn't known."""
+        try:
+            end: int | None = self.consumer.highwater(tp)
+        except (AssertionError, AttributeError):
+            return None  # revoked this moment, in the consumer's own thread
+        return end
 
     @property
     def version(self) -> str:
@@ -79,7 +113,7 @@ class App(faust.App):  # type: ignore[misc]
     def on_new_beginning(self, tp: TP, read: int, offset: int) -> None:
         """Act on a log that goes on below what was read of it: its topic was made anew."""
         said = f"{tp.topic}[{tp.partition}] was read up to offset {read} and goes on at {offset}"
-        if tp.topic == self.settings.topics.accounts_source:
+        if tp.topic in self.settings.topics.logs:
             self.fail(
                 OperatorError(
                     f"{said}; if the topic was made anew, the state does not belong to it: start "
@@ -89,6 +123,18 @@ class App(faust.App):  # type: ignore[misc]
         else:
             self.checkpointer.begin_anew(tp)
             log.warning("%s: taking it for a topic that was made anew", said)
+
+    def on_lost(self, tp: TP, first: int, end: int) -> None:
+        """Count and tell what was deleted before it was read; nothing brings it back."""
+        self.metrics.lost_upstream_events.labels(tp.topic).inc(end - first)
+        log.error(
+            "%s[%d] lost offsets %d–%d before they were read: its retention is shorter than "
+            "the worker was away or behind",
+            tp.topic,
+            tp.partition,
+            first,
+            end - 1,
+        )
 
     def fail(self, error: BaseException) -> None:
         """Bring the worker to an end; nothing is committed any more."""
@@ -135,9 +181,12 @@ def create_app(settings: Settings) -> App:
     app.metrics.build.info(
         {"version": app.version, "config_hash": settings.detection().config_hash()}
     )
+    app.metrics.set_budget(settings.detection())
     app.readiness = Readiness(dead_letters_per_minute=settings.limits.dead_letters_per_minute)
     app.outbox = Outbox(app)
     app.state_log = StateLog(settings.kafka, lambda: app.consumer.session_lasts)
+    app.lanes = Lanes()
+    app.verifier = None
     app.homes = Homes() if settings.topics.keyed_by_account else None
     table = StateTable(
         app,
@@ -148,17 +197,18 @@ def create_app(settings: Settings) -> App:
         options=dict(ROCKSDB_OPTIONS),
     )
     app.table = app.tables.add(table)
+    from streams import agents, membership, notices  # they need the type of the application
+
     app.checkpointer = Checkpoints(
         table,
         app.state_log,
         app.is_member,
         app.metrics,
         app.readiness,
-        settings.topics.accounts_source,
+        settings.topics.logs,
+        partial(notices.apply_notices, app),
         settings.state.accounts_in_memory_max,
     )
-    from streams import agents, membership  # they need the type of the application
-
     membership.follow(app)
     agents.attach(app)
     return app
@@ -166,6 +216,8 @@ def create_app(settings: Settings) -> App:
 
 def _credentials(kafka: Kafka) -> Any:
     context, password = ssl_context(kafka), sasl_password(kafka)
+    if kafka.sasl_token_file is not None:
+        return OAuthCredentials(oauth_cb=TokenFile(kafka.sasl_token_file), ssl_context=context)
     if kafka.sasl_mechanism is not None:
         return faust.SASLCredentials(
             username=kafka.sasl_username,

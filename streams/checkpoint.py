@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from faust.types import TP
 
+from streams import faults
 from streams.health import Readiness
 from streams.metrics import Metrics
 from streams.outbox import Row
-from streams.shard import Checkpoint, Shard, state_offset
+from streams.settings import Logs
+from streams.shard import Checkpoint, Shard, resume_offsets
 from streams.state_log import SessionOverError, StateLog
 from streams.table import StateTable
 from streams.transport import Batch
@@ -41,8 +44,10 @@ class Checkpoints:
         Says whether the group still counts on this worker.
     metrics, readiness
         Are told of progress.
-    accounts_source
-        The topic whose partitions have state.
+    logs
+        The topics whose partitions have state, each number's together.
+    apply_notices
+        Applies the notices that a partition owes, sends what follows and returns what was sent.
     accounts_in_memory_max
         Live profiles of all partitions together; idle ones above it wait on disk.
     """
@@ -54,7 +59,8 @@ class Checkpoints:
         is_member: Callable[[], Awaitable[bool]],
         metrics: Metrics,
         readiness: Readiness,
-        accounts_source: str,
+        logs: Logs,
+        apply_notices: Callable[[Shard], Awaitable[list[Pending]]],
         accounts_in_memory_max: int,
     ) -> None:
         self._table = table
@@ -62,7 +68,8 @@ class Checkpoints:
         self._is_member = is_member
         self._metrics = metrics
         self._readiness = readiness
-        self._accounts_source = accounts_source
+        self._logs = logs
+        self._apply_notices = apply_notices
         self._accounts_in_memory_max = accounts_in_memory_max
         self._shards: dict[TP, Shard] = {}
         #: For each forwarded partition the batches delivered, in order: the offset after each,
@@ -77,6 +84,19 @@ class Checkpoints:
         #: have lost a cut and serve until the rebalance that must follow, but no checkpoint.
         self._lost: set[TP] = set()
         self._failed = False
+        self._settled = asyncio.Condition()
+
+    async def wait_until(self, tp: TP, is_so: Callable[[Shard], bool]) -> None:
+        """Wait for checkpoints to bring something about, or the partition to be lost."""
+        async with self._settled:
+            await self._settled.wait_for(
+                lambda: (
+                    self._failed
+                    or tp in self._lost
+                    or (shard := self._shards.get(tp)) is None
+                    or is_so(shard)
+                )
+            )
 
     def working(self, tp: TP) -> asyncio.Lock:
         """Return the lock to hold while a batch changes a partition's state."""
@@ -116,6 +136,11 @@ class Checkpoints:
         self._taken.pop(tp, None)
 
     @property
+    def shards(self) -> Collection[Shard]:
+        """The state of all partitions that have had a batch."""
+        return self._shards.values()
+
+    @property
     def live_accounts(self) -> int:
         """Profiles in memory, over all partitions."""
         return sum(shard.detector.live_accounts for shard in self._shards.values())
@@ -128,7 +153,8 @@ class Checkpoints:
     def drop(self, tps: Iterable[TP]) -> None:
         """Forget partitions that were revoked; what is not durable the next owner does again."""
         for tp in tps:
-            self._shards.pop(tp, None)
+            if (shard := self._shards.pop(tp, None)) is not None:
+                shard.arrived.set()  # nobody must wait for what comes to somebody else
             self._pending.pop(tp, None)
             self._forwarded.pop(tp, None)
             self._lost.discard(tp)
@@ -138,7 +164,7 @@ class Checkpoints:
     def is_settled(self) -> bool:
         """Whether all that was done is durable."""
         return not any(self._forwarded.values()) and all(
-            shard.offset == shard.durable_offset for shard in self._shards.values()
+            shard.reach == shard.durable for shard in self._shards.values()
         )
 
     def clear(self) -> None:
@@ -149,21 +175,22 @@ class Checkpoints:
         """Return where to read on, for those of these partitions that have state."""
         offsets: dict[TP, int] = {}
         for tp in tps:
-            if tp.topic == self._accounts_source:
-                shard = self._shards.get(tp)
-                offset = (
-                    shard.durable_offset
-                    if shard
-                    else state_offset(self._table.reader(tp.partition))
-                )
-                if offset:
+            if tp.topic in self._logs:
+                shard = self._shards.get(self._home(tp))
+                resume = shard.resume if shard else resume_offsets(self._table.reader(tp.partition))
+                if offset := resume[self._logs.index(tp.topic)]:
                     offsets[tp] = offset
         return offsets
+
+    def _home(self, tp: TP) -> TP:
+        """Return the judged partition that one of its logs belongs to."""
+        return TP(self._logs.requests, tp.partition)
 
     async def sent(self, tp: TP, pending: list[Pending]) -> None:
         """Note what was sent because of a judged partition."""
         book = self._pending[tp]
         book.extend(pending)
+        faults.reached("decisions-sent")
         if len(book) > PENDING_MAX:
             await asyncio.gather(*book)
 
@@ -187,13 +214,17 @@ class Checkpoints:
             raise
         if self._failed:
             return {}
+        async with self._settled:
+            self._settled.notify_all()
         if offsets:
+            faults.reached("checkpoint-done")
             self._metrics.checkpoint_seconds.observe(time.perf_counter() - started_s)
             self._metrics.accounts_in_memory.set(self.live_accounts)
         return offsets
 
     def committed(self, offsets: Mapping[TP, int]) -> None:
         """Note that offsets were committed."""
+        faults.reached("offsets-committed")
         now_s = time.monotonic()
         for tp in offsets:
             self._readiness.committed((tp.topic, tp.partition), now_s)
@@ -209,26 +240,43 @@ class Checkpoints:
                 await asyncio.gather(*pending)
                 book.popleft()
                 offsets[tp] = next_offset
+                faults.reached("forwarded")
         return offsets
 
+    async def settle_notices(self, tp: TP) -> None:
+        """Apply what a judged partition owes, if all of it has been read; its lock is held."""
+        shard = self._shards.get(tp)
+        if shard is not None and shard.owes_notices and not shard.missing_notices:
+            self._pending[tp].extend(await self._apply_notices(shard))
+
     async def _settle_judged(self, tps: set[TP]) -> dict[TP, int]:
-        """Cut each partition that has moved on, and write it once its decisions are out."""
-        due: dict[TP, tuple[Shard, Checkpoint, list[Pending]]] = {}
-        for tp in (tps & self._shards.keys()) - self._lost:
-            async with self._locks[tp]:
-                if self._failed:  # in the batch that held the lock: it may be half judged
-                    return {}
-                shard = self._shards.get(tp)
-                checkpoint = shard.begin_checkpoint() if shard is not None else None
-                if shard is not None and checkpoint is not None:
-                    due[tp] = shard, checkpoint, self._pending.pop(tp, [])
-        await asyncio.gather(*(sent for _, _, pending in due.values() for sent in pending))
-        written = await asyncio.gather(*(self._write(tp, *work[:2]) for tp, work in due.items()))
-        return {
-            tp: checkpoint.offset
-            for (tp, (_, checkpoint, _)), is_written in zip(due.items(), written, strict=True)
-            if is_written
-        }
+        """Make durable each partition that has moved on."""
+        due = (tps & self._shards.keys()) - self._lost
+        settled = await asyncio.gather(*(self._settle(tp) for tp in due))
+        return {tp: offset for offsets in settled for tp, offset in offsets.items()}
+
+    async def _settle(self, tp: TP) -> dict[TP, int]:
+        """Cut a partition, and write it once its decisions are out."""
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._locks[tp])
+            if self._failed:  # in the batch that held the lock: it may be half judged
+                return {}
+            shard = self._shards.get(tp)
+            checkpoint = shard.begin_checkpoint() if shard is not None else None
+            if shard is None or checkpoint is None:
+                return {}
+            pending = self._pending.pop(tp, [])
+            faults.reached("cut")
+            if checkpoint.notices_due == checkpoint.reach[2]:
+                await held.aclose()  # requests are judged meanwhile
+            await asyncio.gather(*pending)
+            faults.reached("decisions-acknowledged")
+            if not await self._write(tp, shard, checkpoint):
+                return {}
+            # Not before the marker that promises them: what follows from them goes out now.
+            await self.settle_notices(tp)
+        resume = zip(self._logs, checkpoint.resume, strict=True)
+        return {TP(topic, tp.partition): offset for topic, offset in resume if offset}
 
     async def _write(self, tp: TP, shard: Shard, checkpoint: Checkpoint) -> bool:
         """Write one partition's rows, then the marker that makes them count.
@@ -236,15 +284,21 @@ class Checkpoints:
         Returns `False` if the partition is somebody else's: then there will be a rebalance.
         """
         offset = -1
-        for rows in (checkpoint.rows, [checkpoint.marker]):
+        steps: tuple[tuple[list[Row], faults.Point], ...] = (
+            (checkpoint.rows, "rows-logged"),
+            ([checkpoint.marker], "marker-logged"),
+        )
+        for rows, point in steps:
             written = await self._log(tp.partition, rows)
             if written is None:
                 self._lost.add(tp)
                 return False
             offset = max(offset, written)
+            faults.reached(point)
         # The table comes last: it must never be ahead of the changelog that others recover from.
         rows = [*checkpoint.rows, checkpoint.marker]
         self._table.write(tp.partition, rows, changelog_offset=offset)
+        faults.reached("table-written")
         self._metrics.rows_written.inc(len(rows))
         shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))
         return True

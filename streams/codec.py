@@ -24,6 +24,8 @@ InvalidReason = Literal[
     "out-of-range",
     "too-old",
     "too-far-ahead",
+    "skipped",
+    "skipped",
 ]
 #: Every reason there is; metrics and dead letters count by these words.
 REASONS: tuple[InvalidReason, ...] = get_args(InvalidReason)

@@ -31,6 +31,9 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    #: The message's own timestamp, Unix milliseconds; its producer's word, or the broker's where
+    #: the topic is set to `LogAppendTime`. -1 is none.
+    timestamp_ms: int = -1
 
 
 class Log:
@@ -79,7 +82,7 @@ class Log:
     async def _poll(self) -> list[Record]:
         batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS_MAX)
         return [
-            Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value)
+            Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, raw.timestamp)
             for batch in batches.values()
             for raw in batch
         ]

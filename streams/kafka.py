@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
 from streams.errors import OperatorError
@@ -19,6 +20,8 @@ from streams.settings import Kafka
 CONNECT_TIMEOUT_S = 10.0
 #: A password is a line; more than this is the wrong file.
 PASSWORD_BYTES_MAX = 4096
+#: Tokens carry claims and a signature; some hold the groups that somebody is in.
+TOKEN_BYTES_MAX = 16 * 1024
 
 # Where nobody has configured logging, aiokafka's complaints would stand beside our one line.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -39,14 +42,19 @@ def client_arguments(kafka: Kafka) -> dict[str, Any]:
     Raises
     ------
     OperatorError
-        A certificate, key or password file that can't be read.
+        A certificate, key, password or token file that can't be read.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.brokers.split(","),
         "security_protocol": kafka.security,
         "ssl_context": ssl_context(kafka),
     }
-    if kafka.sasl_mechanism is not None:
+    if kafka.sasl_token_file is not None:
+        arguments |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_oauth_token_provider": TokenFile(kafka.sasl_token_file),
+        }
+    elif kafka.sasl_mechanism is not None:
         arguments |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
@@ -97,17 +105,47 @@ def sasl_password(kafka: Kafka) -> str | None:
         return kafka.sasl_password.reveal()
     if kafka.sasl_password_file is None:
         return None
-    where = f"kafka.sasl_password_file: {kafka.sasl_password_file}"
+    return _read_secret("kafka.sasl_password_file", kafka.sasl_password_file, PASSWORD_BYTES_MAX)
+
+
+class TokenFile(AbstractTokenProvider):  # type: ignore[misc]
+    """Gives brokers the token that stands in `kafka.sasl_token_file` when a connection opens.
+
+    Parameters
+    ----------
+    path
+        Where it stands.
+
+    Raises
+    ------
+    OperatorError
+        The file can't be read or holds no token.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._read()
+
+    async def token(self) -> str:
+        """Return the token as it stands there now."""
+        return self._read()
+
+    def _read(self) -> str:
+        return _read_secret("kafka.sasl_token_file", self._path, TOKEN_BYTES_MAX)
+
+
+def _read_secret(setting: str, path: str, bytes_max: int) -> str:
+    where = f"{setting}: {path}"
     try:
-        with Path(kafka.sasl_password_file).open("rb") as file:
-            password = file.read(PASSWORD_BYTES_MAX + 1).decode().strip("\r\n")
+        with Path(path).open("rb") as file:
+            secret = file.read(bytes_max + 1).decode().strip("\r\n")
     except OSError as error:
         raise OperatorError(f"{where}: {_why(error)}") from None
     except UnicodeDecodeError:
         raise OperatorError(f"{where}: this is not UTF-8 text") from None
-    if not 0 < len(password) <= PASSWORD_BYTES_MAX:
-        raise OperatorError(f"{where}: expected 1 to {PASSWORD_BYTES_MAX} bytes")
-    return password
+    if not 0 < len(secret) <= bytes_max:
+        raise OperatorError(f"{where}: expected 1 to {bytes_max} bytes")
+    return secret
 
 
 @asynccontextmanager

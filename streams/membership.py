@@ -7,12 +7,15 @@ import logging
 import os
 import time
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from faust.types import TP
 
 from streams.app import App
+from streams.notices import tell_when_idle
 
 log = logging.getLogger("pairwatch")
 
@@ -29,7 +32,9 @@ def follow(app: App) -> None:
     async def on_revoked(_: Any, revoked: set[TP], **__: Any) -> None:
         app.readiness.rebalancing()
         app.metrics.rebalances.inc()
+        app.lanes.drop(revoked)
         app.checkpointer.drop(revoked)
+        app.verifier = None  # whoever takes orders next has read what stands before them
         for tp in revoked:
             app.metrics.forget_lag(tp.topic, tp.partition)
 
@@ -63,6 +68,7 @@ def follow(app: App) -> None:
             await asyncio.sleep(_DISK_INTERVAL_S)
 
     app.task(watch_progress)
+    app.task(partial(tell_when_idle, app))
     app.task(watch_disk)
 
 
@@ -83,8 +89,25 @@ def _measure_progress(app: App) -> None:
             lag = max(end - (committed or 0), 0)
             app.metrics.set_lag(tp.topic, tp.partition, lag)
             app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)
+    _measure_judgement(app)
     if (watermark_s := app.checkpointer.watermark_s) is not None:
         app.metrics.watermark_timestamp_seconds.set(watermark_s)
+
+
+def _measure_judgement(app: App) -> None:
+    """Measure what the models of this worker's partitions stand at."""
+    detectors = [shard.detector for shard in app.checkpointer.shards]
+    breakers = [detector.docket.breaker for detector in detectors]
+    app.metrics.breaker_open.set(any(breaker.is_open for breaker in breakers))
+    app.metrics.accounts_active.set(sum(max(breaker.active) for breaker in breakers))
+    app.metrics.accounts_hit.set(sum(sum(breaker.hit) for breaker in breakers))
+    app.metrics.reviews_waiting.set(sum(each.docket.reviews_waiting for each in detectors))
+    groups = sum(shard.groups.live_groups for shard in app.checkpointer.shards)
+    app.metrics.groups_in_memory.set(groups)
+    for at, (_, signal) in enumerate(detectors[0].population.signals if detectors else ()):
+        levels = [detector.population.levels[at] for detector in detectors]
+        for action, each in zip(("throttle", "ban"), zip(*levels, strict=True), strict=True):
+            app.metrics.level.labels(signal.code, action).set(median(each))
 
 
 def _disk_bytes(directory: Path) -> int:

@@ -19,14 +19,32 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from models.decision import DecisionAction
+from models.config import DetectionConfig
+from models.decision import Decision, DecisionAction
+from models.detector import Observation
+from models.scenarios import SCENARIOS
 from streams.codec import REASONS
+from streams.control.verifier import RefusalReason
 
 #: What became of an event that came in; each event has exactly one outcome.
 Outcome = Literal["judged", "duplicate", "late", "skipped", "dead-letter"]
 
 #: From a batch that was waiting for us to a worker that is a minute behind.
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+#: A throttle's budget allows one in a thousand: what is told apart are the nines.
+SCORE_BUCKETS = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999, 1.0)
+#: What operators can say; `feedback` is `confirm` and `overturn` among them.
+CONTROL_KINDS = (
+    "allow",
+    "release",
+    "approve",
+    "reject",
+    "confirm",
+    "overturn",
+    "mode",
+    "calendar",
+    "unknown",
+)
 #: A checkpoint is due about every second; one that takes longer than the next is the news.
 CHECKPOINT_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -47,6 +65,8 @@ class Metrics:
         self._progress(registry)
         self._state(registry)
         self._membership(registry)
+        self._judgement(registry)
+        self._people(registry)
 
         # Which code and which settings run, in its labels `version` and `config_hash` (as
         # decisions name them). Workers that differ are a half-done roll-out.
@@ -77,7 +97,7 @@ class Metrics:
         self.dead_letters = Counter(
             "pairwatch_dead_letters", "Dead letters by reason", ["reason"], registry=registry
         )
-        for reason in REASONS:
+        for reason in (*REASONS, *get_args(RefusalReason)):
             self.dead_letters.labels(reason)
 
         # 1 while dead letters come faster than limits.dead_letters_per_minute; the worker then
@@ -85,6 +105,15 @@ class Metrics:
         self.dead_letter_breaker = Gauge(
             "pairwatch_dead_letter_breaker_open",
             "Whether dead letters come faster than the limit",
+            registry=registry,
+        )
+
+        # Offsets that retention had deleted before they were read. Above 0, accounts did things
+        # that nobody has judged: lengthen the topic's retention beyond the longest stop.
+        self.lost_upstream_events = Counter(
+            "pairwatch_lost_upstream_events",
+            "Events deleted from a topic before they were read",
+            ["topic"],
             registry=registry,
         )
 
@@ -105,6 +134,12 @@ class Metrics:
             ["action", "scenario", "simulated"],
             registry=registry,
         )
+
+        # From the start at 0, so that the first decision of its kind is seen as a rise.
+        for scenario in SCENARIOS:
+            for action in get_args(DecisionAction):
+                for simulated in ("true", "false"):
+                    self.decisions.labels(action, scenario.name, simulated)
 
         # From an event's arrival in Kafka to the acknowledged decision that it caused. The
         # promise is seconds; minutes mean lag (the next metrics) or a slow broker.
@@ -187,12 +222,146 @@ class Metrics:
         # What `/ready` answers: 1 ready, 0 not; `/ready` has the reasons in words.
         self.ready = Gauge("pairwatch_ready", "Whether the worker is ready", registry=registry)
 
-    def count_decision(
-        self, action: DecisionAction, scenario: str, *, simulated: bool, seconds: float
-    ) -> None:
-        """Count a decision that was acknowledged `seconds` after its event reached Kafka."""
-        self.decisions.labels(action, scenario, str(simulated).lower()).inc()
+    def _judgement(self, registry: CollectorRegistry) -> None:
+        # Days on which an account made a request: what the budgets are shares of.
+        self.account_days = Counter(
+            "pairwatch_account_days", "Account-days begun", registry=registry
+        )
+
+        # Account-days with a throttle, with a ban. Without an attack, their share of
+        # pairwatch_account_days is what false alarms really come to; see pairwatch_budget.
+        self.account_days_hit = Counter(
+            "pairwatch_account_days_hit",
+            "Account-days with at least one such decision",
+            ["action"],
+            registry=registry,
+        )
+        for action in ("throttle", "ban"):
+            self.account_days_hit.labels(action)
+
+        # The false alarms that the settings allow, as a share of account-days.
+        self.budget = Gauge(
+            "pairwatch_budget",
+            "False alarms allowed per account-day",
+            ["action"],
+            registry=registry,
+        )
+
+        # From which count (in a minute, hour or day) a signal asks for an action. Follows the
+        # traffic slowly; one that falls a lot makes more alarms of the same traffic.
+        self.level = Gauge(
+            "pairwatch_level",
+            "Count from which a signal asks for an action, the middle one of the partitions",
+            ["signal", "action"],
+            registry=registry,
+        )
+
+        # How sure the decisions were. Many near 0.99 instead of above 0.999 are near misses of
+        # the budget: look whether the world has changed.
+        self.decision_score = Histogram(
+            "pairwatch_decision_score",
+            "Scores of decisions, 0 to 1",
+            ["scenario"],
+            buckets=SCORE_BUCKETS,
+            registry=registry,
+        )
+
+        # The leak: distinct pairs that accounts had read that day when their first decision fell.
+        self.pairs_before_decision = Counter(
+            "pairwatch_pairs_before_decision",
+            "Distinct pairs read on the day by accounts whose first decision fell",
+            ["scenario"],
+            registry=registry,
+        )
+        for scenario in SCENARIOS:
+            self.decision_score.labels(scenario.name)
+            self.pairs_before_decision.labels(scenario.name)
+
+        # 1 while decisions are simulated because too many accounts would be hit within an hour,
+        # or all but one fell silent. The upstream is broken, or the attack is larger than any
+        # before: look at decisions, then close it with `pairwatch mode`.
+        self.breaker_open = Gauge(
+            "pairwatch_breaker_open", "Whether the blast-radius breaker is open", registry=registry
+        )
+
+        # What the breaker goes by: accounts active within the hour, and those hit.
+        self.accounts_active = Gauge(
+            "pairwatch_accounts_active", "Accounts active within the hour", registry=registry
+        )
+        self.accounts_hit = Gauge(
+            "pairwatch_accounts_hit", "Accounts first hit within the hour", registry=registry
+        )
+
+        # Requests that the platform failed to answer. Rising together with a flood: the flood
+        # hurts everybody.
+        self.server_errors = Counter(
+            "pairwatch_server_errors",
+            "Requests answered with a status of 500 or more",
+            registry=registry,
+        )
+
+        # Records of what accounts with a link chose: about ten for an account-day, few for those
+        # who choose little. Groups live in memory: bounded, and most have one member.
+        self.link_activities = Counter(
+            "pairwatch_link_activities", "Records of link activity sent", registry=registry
+        )
+        self.groups_in_memory = Gauge(
+            "pairwatch_groups_in_memory", "Groups of linked accounts held live", registry=registry
+        )
+
+    def _people(self, registry: CollectorRegistry) -> None:
+        # What operators said. `refused` means a wrong key, a wrong clock, or somebody who tries:
+        # read the dead letters of the control topic.
+        self.control_messages = Counter(
+            "pairwatch_control_messages",
+            "Control messages by kind and outcome",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        for kind in CONTROL_KINDS:
+            self.control_messages.labels(kind, "accepted")
+            self.control_messages.labels(kind, "refused")
+
+        # Groups about which a person was asked. Read them with `pairwatch decisions`, and answer
+        # with `pairwatch approve` or `pairwatch reject`.
+        self.reviews_waiting = Gauge(
+            "pairwatch_reviews_waiting", "Reviews that wait for a person", registry=registry
+        )
+
+        # Notices applied by this worker's partitions: operators' words, groups' verdicts and what
+        # other partitions have learned. None for minutes with several partitions busy: the topic
+        # of notices is not read.
+        self.notices_applied = Counter(
+            "pairwatch_notices_applied", "Notices applied", registry=registry
+        )
+
+    def set_budget(self, config: DetectionConfig) -> None:
+        """Tell what the settings allow."""
+        self.budget.labels("throttle").set(config.false_throttles_per_1000_account_days / 1_000)
+        self.budget.labels("ban").set(config.false_bans_per_100000_account_days / 100_000)
+
+    def count_judged(self, seen: Observation, server_errors: int) -> None:
+        """Count what became of a batch."""
+        for outcome, count in (
+            ("judged", seen.judged),
+            ("duplicate", seen.duplicate),
+            ("late", seen.late),
+        ):
+            self.events.labels(outcome).inc(count)
+        self.account_days.inc(seen.account_days)
+        for action, count in seen.hits.items():
+            self.account_days_hit.labels(action).inc(count)
+        self.server_errors.inc(server_errors)
+
+    def count_decision(self, decision: Decision, *, seconds: float) -> None:
+        """Count a decision that was acknowledged `seconds` after its cause reached Kafka."""
+        scenario = decision.scenario
+        self.decisions.labels(decision.action, scenario, str(decision.simulated).lower()).inc()
         self.event_to_decision_seconds.observe(seconds)
+        if decision.action in ("throttle", "ban"):
+            self.decision_score.labels(scenario).observe(decision.score)
+        if decision.revision == 1:
+            self.pairs_before_decision.labels(scenario).inc(decision.evidence.distinct_pairs)
 
     def set_lag(self, topic: str, partition: int, events: int) -> None:
         """Note how far the committed offset is from the partition's end."""

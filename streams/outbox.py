@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -41,6 +42,10 @@ class Outbox:
     def __init__(self, app: App) -> None:
         self._app = app
         self._partitions: dict[str, int] = {}
+        #: By topic and partition. aiokafka lets one batch wait until the one before it has left;
+        #: of several that wait, one may lose every time, and then gives up within seconds: it
+        #: takes what it has waited off its patience again and again.
+        self._turns: dict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def _producer(self) -> Any:
@@ -54,14 +59,19 @@ class Outbox:
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> asyncio.Future[Any]:
         """Hand one message to the producer; the future is its acknowledgement."""
-        sent: asyncio.Future[Any] = await self._producer.send(topic, key=key, value=value)
+        # Chosen here because the producer would hash every key anew, in pure Python.
+        partition = partition_of(key, await self.partitions(topic))
+        sent: asyncio.Future[Any] = await self._producer.send(
+            topic, key=key, value=value, partition=partition
+        )
         return sent
 
     async def send_rows(
         self, topic: str, partition: int, rows: Iterable[Row]
     ) -> list[asyncio.Future[Any]]:
         """Hand many messages for one partition to the producer."""
-        return await send_rows(self._producer, topic, partition, rows)
+        async with self._turns[topic, partition]:
+            return await send_rows(self._producer, topic, partition, rows)
 
 
 async def send_rows(

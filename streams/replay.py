@@ -8,15 +8,18 @@ from typing import NamedTuple
 
 import msgspec
 
+from models.assembly import Assembly
 from models.decision import Decision, Source
 from models.detector import Detector
-from models.request import Request
+from models.groups import Groups
 from streams.gateway.read import BadLine, LoggedRequest
 from streams.outbox import partition_of
 from streams.settings import Settings
 
 #: Lines judged at a time: enough to spread the work for a batch, little to hold in memory.
 _BATCH_LINES = 4_096
+#: What is found out about groups takes effect within this much event time.
+_HOP_S = 60.0
 #: Live profiles of all partitions; the rest are kept encoded.
 _ACCOUNTS_LIVE_MAX = 50_000
 
@@ -70,17 +73,25 @@ class Replay:
         self._on_decision = on_decision
         self._on_bad_line = on_bad_line
         self._partitions = settings.topics.partitions
-        self._idle: list[dict[str, bytes]] = [{} for _ in range(self._partitions)]
+        self._idle = [_Idle({}, {}) for _ in range(self._partitions)]
         self._detectors = [
             Detector(
                 settings.detection(),
                 version,
                 settings.topics.accounts_source,
                 number,
-                idle.get,
+                idle.profiles.get,
+                idle.choices.get,
+                self._partitions,
             )
             for number, idle in enumerate(self._idle)
         ]
+        links = settings.topics.link_activity
+        groups = [
+            Groups(settings.detection(), version, links, number, lambda _: None)
+            for number in range(self._partitions)
+        ]
+        self._assembly = Assembly(self._detectors, groups, self._home_of)
         self._accounts: set[str] = set()
 
     def run(self, log: Iterable[LoggedRequest | BadLine], after_batch: Callable[[], None]) -> None:
@@ -97,34 +108,37 @@ class Replay:
         self.summary.accounts = len(self._accounts)
 
     def _judge(self, lines: list[LoggedRequest]) -> None:
-        work: list[_Work] = [_Work([], []) for _ in range(self._partitions)]
-        for at, line in enumerate(lines):
-            account_id = line.request.account_id
-            self._accounts.add(account_id)
-            number = partition_of(account_id.encode(), self._partitions)
-            work[number].requests.append(line.request)
-            work[number].at.append(at)
         decisions: list[Decision] = []
         summary = self.summary
         summary.events += len(lines)
-        for number, (requests, places) in enumerate(work):
-            if requests:
-                seen = self._detectors[number].observe(requests, places)
+        places = range(len(lines))
+        for _, minute in itertools.groupby(places, lambda at: lines[at].request.ts // _HOP_S):
+            for at in minute:
+                request = lines[at].request
+                self._accounts.add(request.account_id)
+                self._assembly.add(self._home_of(request.account_id), request, at)
+            for number, seen in self._assembly.run():
                 summary.judged += seen.judged
                 summary.duplicate += seen.duplicate
                 summary.late += seen.late
                 decisions += seen.decisions
                 self._let_idle(number)
+            decisions += self._assembly.settle(at)
         decisions.sort(key=lambda decision: decision.evidence.source.offset)
         for decision in decisions:
             self._tell(decision, lines[decision.evidence.source.offset])
+
+    def _home_of(self, key: str) -> int:
+        return partition_of(key.encode(), self._partitions)
 
     def _let_idle(self, number: int) -> None:
         detector = self._detectors[number]
         live_max = max(_ACCOUNTS_LIVE_MAX // self._partitions, 1)
         # Twice the number, so that encoding is paid for once in a while and not every time.
         if detector.live_accounts > 2 * live_max:
-            self._idle[number].update(detector.snapshot().profiles)
+            snapshot = detector.snapshot()
+            self._idle[number].profiles.update(snapshot.profiles)
+            self._idle[number].choices.update(snapshot.choices)
             detector.trim(live_max)
 
     def _tell(self, decision: Decision, line: LoggedRequest) -> None:
@@ -136,9 +150,9 @@ class Replay:
         self._on_decision(msgspec.structs.replace(decision, evidence=evidence))
 
 
-class _Work(NamedTuple):
-    requests: list[Request]
-    at: list[int]
+class _Idle(NamedTuple):
+    profiles: dict[str, bytes]
+    choices: dict[str, bytes]
 
 
 def _batches(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,14 @@ TopicName = Annotated[
     str, msgspec.Meta(pattern=r"^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,243}$", description=_NAME)
 ]
 GroupName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$", description=_NAME)]
+_COORDINATES = r"[a-zA-Z0-9._-]{1,249}:\d{1,5}:\d{1,18}"
+Coordinates = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^{_COORDINATES}(,{_COORDINATES}){{0,99}}$",
+        description="topic:partition:offset, further ones after commas",
+    ),
+]
 _ADDRESS = r"(\[[0-9a-fA-F:.]+\]|[^:,\s\[\]]+):\d{1,5}"
 Listen = Annotated[
     str, msgspec.Meta(pattern=f"^{_ADDRESS}$", description="host:port, an IPv6 host in brackets")
@@ -54,11 +62,14 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instance_id: str | None = None
     session_timeout_s: PositiveFloat = 45.0
     rebalance_timeout_s: PositiveFloat = 60.0
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: str | None = None
     sasl_password: Secret | None = None
     #: Read anew by every client that starts, so that a rotated secret needs no new settings.
     sasl_password_file: str | None = None
+    #: For OAUTHBEARER, in place of a name and a password; read anew at every connection, so that
+    #: whoever fetches tokens need only replace the file in time.
+    sasl_token_file: str | None = None
     #: Without TLS whoever listens on the way reads the password, or can guess at it at leisure.
     allow_plaintext_sasl: bool = False
     #: Authorities to trust, PEM; unset takes the system's.
@@ -71,14 +82,8 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         uses_sasl, uses_ssl = self.security.startswith("SASL"), self.security.endswith("SSL")
-        for name in ("sasl_mechanism", "sasl_username"):
-            if uses_sasl and getattr(self, name) is None:
-                raise ValueError(f"kafka.{name} must be set, as kafka.security = {self.security}")
-        if uses_sasl and (self.sasl_password is None) == (self.sasl_password_file is None):
-            raise ValueError(
-                "one of kafka.sasl_password and kafka.sasl_password_file must be set, "
-                f"as kafka.security = {self.security}"
-            )
+        if uses_sasl:
+            self._check_sasl()
         if uses_sasl and not uses_ssl and not self.allow_plaintext_sasl:
             raise ValueError(
                 "kafka.security = SASL_PLAINTEXT sends credentials without encryption; "
@@ -94,6 +99,26 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.ssl_certfile is None and (self.ssl_keyfile or self.ssl_key_password):
             raise ValueError("kafka.ssl_certfile must be set beside the client's key")
 
+    def _check_sasl(self) -> None:
+        why = f"as kafka.security = {self.security}"
+        if self.sasl_mechanism is None:
+            raise ValueError(f"kafka.sasl_mechanism must be set, {why}")
+        if self.sasl_mechanism == "OAUTHBEARER":
+            if self.sasl_token_file is None:
+                raise ValueError("kafka.sasl_token_file must be set for OAUTHBEARER")
+            for name in ("sasl_username", "sasl_password", "sasl_password_file"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"kafka.{name} is set, but OAUTHBEARER ignores it")
+            return
+        if self.sasl_token_file is not None:
+            raise ValueError(f"kafka.sasl_token_file is set, but {self.sasl_mechanism} ignores it")
+        if self.sasl_username is None:
+            raise ValueError(f"kafka.sasl_username must be set, {why}")
+        if (self.sasl_password is None) == (self.sasl_password_file is None):
+            raise ValueError(
+                f"one of kafka.sasl_password and kafka.sasl_password_file must be set, {why}"
+            )
+
 
 class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names and shapes of the topics."""
@@ -103,6 +128,8 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions: TopicName = "pairwatch.decisions"
     dead_letters: TopicName = "pairwatch.dead-letters"
     control: TopicName = "pairwatch.control"
+    notices: TopicName = "pairwatch.notices"
+    link_activity: TopicName = "pairwatch.link-activity"
     keyed_by_account: bool = False
     partitions: Partitions = 12
     #: Unset: three, or as many as there are brokers.
@@ -116,6 +143,8 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "topics.decisions with .state": self.decisions_state,
             "topics.dead_letters": self.dead_letters,
             "topics.control": self.control,
+            "topics.notices": self.notices,
+            "topics.link_activity": self.link_activity,
         }
         settings: dict[str, str] = {}
         for setting, name in names.items():
@@ -132,6 +161,19 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def accounts_source(self) -> str:
         """The topic in which all of an account's events meet in one partition."""
         return self.requests if self.keyed_by_account else self.requests_by_account
+
+    @property
+    def logs(self) -> Logs:
+        """The topics whose partitions of one number belong together."""
+        return Logs(self.accounts_source, self.link_activity, self.notices)
+
+
+class Logs(NamedTuple):
+    """The topics whose partitions of one number belong together."""
+
+    requests: str
+    link_activity: str
+    notices: str
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,6 +197,26 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode = "shadow"
     false_throttles_per_1000_account_days: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 1.0
     false_bans_per_100000_account_days: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 1.0
+    #: Accounts that may be hit within an hour, as a share of those active: an attack is a few
+    #: accounts in a hundred, a broken upstream looks like all of them.
+    blast_radius_share: Share = 0.1
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose word on the control topic counts."""
+
+    #: The key with which control messages are signed, 32 characters or more, and its name.
+    key_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "default"
+    key: Secret | None = None
+    #: Lines of `key_id key`: the first signs, all are accepted, so that keys can be changed
+    #: without a gap. Read anew by every worker and command that starts.
+    keys_file: str | None = None
+    #: Whoever can write to the topic steers the service.
+    accept_unsigned: bool = False
+
+    def __post_init__(self) -> None:
+        if self.key is not None and self.keys_file is not None:
+            raise ValueError("control.key and control.keys_file are both set; one of them will do")
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +230,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: More than this and the worker reports itself not ready: the upstream is broken.
     dead_letters_per_minute: PositiveInt = 600
+    #: Messages that are not judged but set aside, on the record: a bug that one brings out need
+    #: not hold up a partition until it is mended. The log that tells of the bug names them.
+    skip_offsets: Coordinates | None = None
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,6 +280,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: State = State()
     metrics: Metrics = Metrics()
     policy: Policy = Policy()
+    control: Control = Control()
     catalogue: Catalogue = Catalogue()
     limits: Limits = Limits()
     gateway: Gateway = Gateway()
@@ -237,6 +303,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             false_bans_per_100000_account_days=self.policy.false_bans_per_100000_account_days,
             catalogue_size=self.catalogue.size,
             scenarios={name: scenario.mode for name, scenario in self.scenarios.items()},
+            blast_radius_share=self.policy.blast_radius_share,
         )
 
 

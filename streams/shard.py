@@ -1,43 +1,57 @@
-"""One partition's detector and its state on disk.
+"""One partition's models and their state on disk.
 
-A checkpoint is a consistent cut through the partition: the profiles that changed, then a marker
-with the population and the offset up to which all of it reaches. An account has two rows that
-are written in turn, so that a checkpoint that was cut short leaves the rows of the last whole
-one untouched: a row counts only if it reaches no further than the marker.
+A checkpoint is a consistent cut through the partition: the rows that changed, then a marker with
+the rest and the offsets up to which all of it reaches. A checkpoint that was cut short leaves
+what the last whole one wrote.
+
+Notices take effect between two cuts. The marker says which are applied right after it, before
+anything further is judged: whoever takes over does the same, and so comes to the same decisions.
+New ones wait until all is judged again that may have been judged before.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from datetime import datetime
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from models.config import DetectionConfig
-from models.decision import Decision
-from models.detector import Detector
+from models.decision import Decision, Source
+from models.detector import Detector, Observation
+from models.exchange import Digest
+from models.groups import Groups, Judgement
+from models.link_activity import LinkActivity
+from models.notices import Notice
+from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
 from streams.outbox import Row
+from streams.rows import Get, Reach, TwinRows, reading
+from streams.settings import Logs
+from streams.transport import BATCH_RECORDS_MAX
 
 #: Version of the marker and the row headers; profiles carry their own.
-STATE_VERSION = 1
+STATE_VERSION = 2
 #: What an operator can do about state that this code does not know.
 NEWER_STATE_REMEDY = (
     "run the newer pairwatch again, or start with another kafka.group and an empty state.directory"
 )
-#: Decisions in force of which one partition keeps the end in mind: 400 KB of its marker. Those
-#: beyond it stay in the state topic after their end, which they carry themselves.
-IN_FORCE_MAX = 10_000
+#: Notices that wait for the next cut; beyond it their agent waits. A second's worth is a few.
+NOTICES_WAITING_MAX = 10_000
+#: Records judged beyond what is durable, at most: what a successor may have to judge again before
+#: it hears of anything new. Some seconds' worth for a busy worker.
+JUDGED_AHEAD_MAX = 50_000
+#: Live groups in each partition: most have one member and take a kilobyte, the largest 64.
+GROUPS_LIVE_MAX = 10_000
 #: One account's clock may be this far ahead of everybody's; nothing is lifted early because of it.
 _EXPIRY_MARGIN_S = TS_AHEAD_MAX_S
 _MARKER_KEY = b"m"
 #: Begins the keys of the population's own rows.
 _POPULATION = b"p"
-_HEADER = struct.Struct(">q")
-
-Get = Callable[[bytes], bytes | None]
+#: What has two rows: an account's profile, what it chose, a group, what the operators said.
+_PROFILE, _CHOICES, _GROUP, _STEERING = "a", "c", "g", "s"
 
 
 class _Version(msgspec.Struct, array_like=True):
@@ -46,77 +60,232 @@ class _Version(msgspec.Struct, array_like=True):
 
 class _Marker(msgspec.Struct, array_like=True):
     version: int
-    offset: int
-    population: bytes
+    reach: Reach
+    notices_due: int
+    resume: int
     watermark_s: float
-    in_force: dict[str, float]
+    population: bytes
+    docket: bytes
+    exchange: bytes
+    groups: bytes
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """What must become durable, rows first, then the marker."""
+    """What must become durable, rows first, then the marker.
 
-    offset: int
+    Parameters
+    ----------
+    reach
+        The next request and link activity to judge, and the next notice to apply.
+    notices_due
+        Up to which notices are applied once this is durable.
+    resume
+        Where to read on, log by log: of the notices' some are needed again.
+    """
+
+    reach: Reach
+    notices_due: int
+    resume: Reach
     rows: list[Row]
     marker: Row
 
 
 class Shard:
-    """The state of one partition between its log and its table.
+    """The state of one partition between its logs and its table.
 
     Parameters
     ----------
     config, version
         As the detector takes them.
-    topic, partition
-        The log that is judged.
+    logs
+        The topics.
+    partition, partitions
+        Which of how many.
     get
         Reads a row of this partition's table.
+    log_ends
+        Returns the offsets after the last request and the last link activity, as of any time
+        since this worker was given the partition; `None` while they aren't known.
 
     Raises
     ------
     OperatorError
-        The state was written by a newer version.
+        The state was written by another version.
     """
 
     def __init__(
-        self, config: DetectionConfig, version: str, topic: str, partition: int, get: Get
+        self,
+        config: DetectionConfig,
+        version: str,
+        logs: Logs,
+        partition: int,
+        partitions: int,
+        get: Get,
+        log_ends: Callable[[], tuple[int, int] | None],
     ) -> None:
-        self.detector = Detector(config, version, topic, partition, self._load)
-        self.partition = partition
-        self._get = get
-        #: Which of its two rows holds an account's latest version, for live accounts.
-        self._slots: dict[str, int] = {}
         marker = _read_marker(get)
-        #: The next offset to judge, and the one up to which state is durable.
-        self.offset = self.durable_offset = marker.offset if marker else 0
+        #: The next request and link activity to judge, the next notice to apply.
+        self.offset, self.activity, self.notices = self.durable = (
+            marker.reach if marker else (0, 0, 0)
+        )
+        self._rows = TwinRows(get, lambda: self.durable)
+        self.detector = Detector(
+            config,
+            version,
+            logs.requests,
+            partition,
+            lambda account_id: self._rows.load(_PROFILE + account_id),
+            lambda account_id: self._rows.load(_CHOICES + account_id),
+            partitions,
+        )
+        self.groups = Groups(
+            config,
+            version,
+            logs.link_activity,
+            partition,
+            lambda link: self._rows.load(_GROUP + link),
+        )
+        self.partition = partition
+        self._notices_topic = logs.notices
+        self._log_ends = log_ends
+        #: Up to which records may have been judged by whoever had the partition before.
+        self._judged_before: tuple[int, int] | None = None
+        #: Up to which notices come before the next record.
+        self._notices_due = marker.notices_due if marker else 0
+        self._waiting: deque[tuple[int, Notice]] = deque()
+        #: Where to read on in the notices' log, and where a successor would have to.
+        self._notices_read = self._resume = marker.resume if marker else 0
+        #: Set when notices have come; whoever waits for some clears it first.
+        self.arrived = asyncio.Event()
+        #: Whether a batch is being judged, or waits for other partitions.
+        self.is_busy = False
+        self._at_rest: tuple[int, int | None] = (0, None)
+        self._at_rest_s, self._is_idle = 0.0, False
         #: The latest event time judged (Unix seconds); 0 before the first.
         self.watermark_s = marker.watermark_s if marker else 0.0
-        #: Keys of the decisions in force, and when each ends (Unix seconds).
-        self._in_force: dict[str, float] = marker.in_force if marker else {}
-        self._next_expiry_s = min(self._in_force.values(), default=float("inf"))
         if marker:
-            self.detector.restore(marker.population, lambda key: get(_POPULATION + key))
+            with reading(f"the state of partition {partition}"):
+                self.detector.restore(
+                    marker.population,
+                    lambda key: get(_POPULATION + key),
+                    marker.docket,
+                    marker.exchange,
+                    self._rows.load(_STEERING),
+                )
+                self.groups.restore(marker.groups)
 
-    def _load(self, account_id: str) -> bytes | None:
-        latest, found = -1, None
-        for slot in (0, 1):
-            row = self._get(_row_key(slot, account_id))
-            if row is not None:
-                (offset,) = _HEADER.unpack_from(row)
-                if latest < offset <= self.durable_offset:
-                    latest, found = offset, row[_HEADER.size :]
-                    self._slots[account_id] = slot
-        return found
+    def judge(self, requests: Sequence[Request], offsets: Sequence[int], end: int) -> Observation:
+        """Judge requests, as many as can be judged now.
 
-    def note(self, decision: Decision) -> None:
-        """Keep a decision's end in mind."""
-        if decision.action == "release" or decision.expires_at is None:
-            self._in_force.pop(decision.key, None)
-            return
-        expires_s = datetime.fromisoformat(decision.expires_at).timestamp()
-        if len(self._in_force) < IN_FORCE_MAX or decision.key in self._in_force:
-            self._in_force[decision.key] = expires_s
-            self._next_expiry_s = min(self._next_expiry_s, expires_s)
+        Parameters
+        ----------
+        requests, offsets
+            In the order of the log.
+        end
+            The offset after them all.
+        """
+        seen = self.detector.observe(requests, offsets)
+        reached = offsets[seen.taken] if seen.taken < len(requests) else end
+        self.offset = max(self.offset, reached)
+        for request in requests[: seen.taken]:
+            self.watermark_s = max(self.watermark_s, request.ts)
+        return seen
+
+    def judge_links(
+        self, activities: Sequence[LinkActivity], offsets: Sequence[int], end: int
+    ) -> Judgement:
+        """Judge what accounts that share a link have done; `end` is the offset after them all."""
+        judgement = self.groups.observe(activities, offsets)
+        self.activity = max(self.activity, end)
+        for review in judgement.reviews:
+            self.detector.docket.hold(review)
+        return judgement
+
+    def receive(self, notices: Iterable[tuple[int, Notice | Digest]], next_offset: int) -> None:
+        """Keep notices (with their offsets) for the next cut, and digests for their time.
+
+        Parameters
+        ----------
+        notices
+            In the order of their log; some may come again after a restart.
+        next_offset
+            That of the first notice that has not been read yet.
+        """
+        for offset, notice in notices:
+            if isinstance(notice, Digest):
+                self.detector.receive(notice, offset)
+            elif offset >= max(self.notices, self._notices_read):
+                self._waiting.append((offset, notice))
+        self._notices_read = max(self._notices_read, next_offset)
+        self.arrived.set()
+
+    def falls_idle(self, log_end: int | None, now_s: float, after_s: float) -> bool:
+        """Whether nothing has been added to the log for some time; said once each time.
+
+        Parameters
+        ----------
+        log_end
+            The offset after its last record, `None` if that isn't known.
+        now_s, after_s
+            Seconds of a clock, and of silence.
+        """
+        if log_end is None or self.is_busy or (self.offset, log_end) != self._at_rest:
+            self._at_rest = self.offset, log_end
+            self._at_rest_s, self._is_idle = now_s, False
+            return False
+        if self._is_idle or now_s - self._at_rest_s < after_s:
+            return False
+        self._is_idle = True
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """Notices that wait for the next cut."""
+        return len(self._waiting)
+
+    @property
+    def ahead(self) -> int:
+        """Offsets judged beyond what is durable, with a whole batch to come."""
+        offset, activity, _ = self.durable
+        return max(self.offset - offset, self.activity - activity) + BATCH_RECORDS_MAX
+
+    @property
+    def reach(self) -> Reach:
+        """How far the state has come in each log."""
+        return self.offset, self.activity, self.notices
+
+    @property
+    def resume(self) -> Reach:
+        """Where a successor would read on in each log."""
+        return self.durable[0], self.durable[1], self._resume
+
+    @property
+    def owes_notices(self) -> bool:
+        """Whether notices must be applied before the next record.
+
+        After a restart they are those that the last checkpoint promised.
+        """
+        return self.notices < self._notices_due
+
+    @property
+    def missing_notices(self) -> str:
+        """Those that are owed and have not been read yet, in words; empty if there are none."""
+        read, due = self._notices_read, self._notices_due
+        return f"{self._notices_topic}[{self.partition}] {read}–{due - 1}" if read < due else ""
+
+    def apply_notices(self) -> list[Decision]:
+        """Apply the notices that are owed, and return the decisions that follow."""
+        decisions: list[Decision] = []
+        waiting = self._waiting
+        while waiting and waiting[0][0] < self._notices_due:
+            offset, notice = waiting.popleft()
+            source = Source(self._notices_topic, self.partition, offset)
+            decisions += self.detector.apply(notice, source)
+            for review in self.groups.hear(notice, source):
+                self.detector.docket.hold(review)
+                decisions.append(review)
+        self.notices = max(self.notices, self._notices_due)
+        return decisions
 
     def expire(self) -> list[str]:
         """Return the keys whose decision has run out, each once.
@@ -124,47 +293,74 @@ class Shard:
         Goes by the event time of this partition, so that the same log gives the same ends: in a
         partition without traffic a decision stands for longer than it holds.
         """
-        now_s = self.watermark_s - _EXPIRY_MARGIN_S
-        if now_s < self._next_expiry_s:
-            return []
-        ended = [key for key, expires_s in self._in_force.items() if expires_s <= now_s]
-        for key in ended:
-            del self._in_force[key]
-        self._next_expiry_s = min(self._in_force.values(), default=float("inf"))
-        return ended
+        return self.detector.docket.expire(self.watermark_s - _EXPIRY_MARGIN_S)
 
     def begin_checkpoint(self) -> Checkpoint | None:
-        """Encode what changed since the last one; `None` if nothing did."""
-        if self.offset == self.durable_offset:
+        """Encode what changed since the last one; `None` if nothing did and nothing is due."""
+        due = self._notices_due
+        if self._waiting and self._hears_news:
+            due = self._waiting[-1][0] + 1
+        if self.owes_notices or (self.reach, due) == (self.durable, self._notices_due):
             return None
-        snapshot = self.detector.snapshot()
-        header = _HEADER.pack(self.offset)
+        self._notices_due = due
+        oldest = self.detector.exchange.oldest_place
+        needed = [at for at in (oldest, *(at for at, _ in self._waiting)) if at is not None]
+        resume = min(needed, default=self._notices_read)
+        snapshot, links = self.detector.snapshot(), self.groups.snapshot()
+        named = {_PROFILE + name: value for name, value in snapshot.profiles.items()}
+        named |= {_CHOICES + name: value for name, value in snapshot.choices.items()}
+        named |= {_GROUP + name: value for name, value in links.groups.items()}
+        if snapshot.steering is not None:
+            named[_STEERING] = snapshot.steering
         rows = [Row(_POPULATION + key, value) for key, value in snapshot.rows.items()]
-        for account_id, profile in snapshot.profiles.items():
-            slot = self._slots[account_id] = 1 - self._slots.get(account_id, 1)
-            rows.append(Row(_row_key(slot, account_id), header + profile))
         marker = _Marker(
-            STATE_VERSION, self.offset, snapshot.population, self.watermark_s, self._in_force
+            STATE_VERSION,
+            self.reach,
+            due,
+            resume,
+            self.watermark_s,
+            snapshot.population,
+            snapshot.docket,
+            snapshot.exchange,
+            links.level,
         )
-        return Checkpoint(self.offset, rows, Row(_MARKER_KEY, msgspec.msgpack.encode(marker)))
+        return Checkpoint(
+            self.reach,
+            due,
+            (self.offset, self.activity, resume),
+            rows + self._rows.write(named, self.reach),
+            Row(_MARKER_KEY, msgspec.msgpack.encode(marker)),
+        )
+
+    @property
+    def _hears_news(self) -> bool:
+        """Whether everything is judged again that may have been judged, and published, before."""
+        if self._judged_before is None:
+            ends = self._log_ends()
+            if ends is None:
+                return False
+            requests, activity = (at + JUDGED_AHEAD_MAX for at in self.durable[:2])
+            self._judged_before = min(ends[0], requests), min(ends[1], activity)
+        return self.offset >= self._judged_before[0] and self.activity >= self._judged_before[1]
 
     def end_checkpoint(self, checkpoint: Checkpoint, accounts_max: int) -> None:
         """Take note that a checkpoint is durable, and let go of idle accounts above a number."""
-        self.durable_offset = checkpoint.offset
+        self.durable, self._resume = checkpoint.reach, checkpoint.resume[2]
         for account_id in self.detector.trim(accounts_max):
-            self._slots.pop(account_id, None)
+            self._rows.forget((_PROFILE + account_id, _CHOICES + account_id))
+        self._rows.forget(_GROUP + link for link in self.groups.trim(GROUPS_LIVE_MAX))
 
 
-def state_offset(get: Get) -> int:
-    """Return the next offset to judge by the state that `get` reads; 0 without any.
+def resume_offsets(get: Get) -> Reach:
+    """Return where to read on, log by log; 0 without any state.
 
     Raises
     ------
     OperatorError
-        The state was written by a newer version.
+        The state was written by another version.
     """
     marker = _read_marker(get)
-    return marker.offset if marker else 0
+    return (marker.reach[0], marker.reach[1], marker.resume) if marker else (0, 0, 0)
 
 
 def _read_marker(get: Get) -> _Marker | None:
@@ -172,14 +368,17 @@ def _read_marker(get: Get) -> _Marker | None:
     if data is None:
         return None
     # The version first: the rest may have another form.
-    version = msgspec.msgpack.decode(data, type=_Version).version
+    with reading("the marker of the state"):
+        version = msgspec.msgpack.decode(data, type=_Version).version
     if version > STATE_VERSION:
         raise OperatorError(
             f"the state of the accounts has version {version} and this pairwatch knows up to "
             f"{STATE_VERSION}: {NEWER_STATE_REMEDY}"
         )
-    return msgspec.msgpack.decode(data, type=_Marker)
-
-
-def _row_key(slot: int, account_id: str) -> bytes:
-    return b"a%d" % slot + account_id.encode()
+    if version < STATE_VERSION:
+        raise OperatorError(
+            f"the state of the accounts has version {version}, from before the first release: "
+            "start with another kafka.group and an empty state.directory"
+        )
+    with reading("the marker of the state"):
+        return msgspec.msgpack.decode(data, type=_Marker)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rocksdict
 from faust import Table
+from faust.stores import rocksdb
 
+from streams.errors import OperatorError
 from streams.outbox import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger("pairwatch")
 
 #: RocksDB's appetite for each partition. Faust's defaults took four times as much memory for
 #: eight partitions; profiles are small and the hot ones live in Python anyway.
@@ -20,6 +31,13 @@ ROCKSDB_OPTIONS = {
     "bloom_filter_size": 10,
     "max_open_files": 256,
 }
+#: How RocksDB tells of files that are spoilt or missing; a full disk, a directory that may not be
+#: written or a database that is open elsewhere are told in other words.
+_DAMAGED = ("Corruption: ", "IO error: No such file or directory")
+
+
+class DamagedStateError(OperatorError):
+    """Files of the state turned out to be damaged in the middle of the work."""
 
 
 class StateTable(Table):  # type: ignore[misc]
@@ -30,13 +48,31 @@ class StateTable(Table):  # type: ignore[misc]
     that it corresponds to.
     """
 
+    def _new_store_by_url(self, url: Any) -> _Store:
+        return _Store(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            value_type=self.value_type,
+            loop=self.loop,
+            options=self.options,
+        )
+
     def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
-        """Return what reads a row of a partition."""
+        """Return what reads a row of a partition; it raises `DamagedStateError`."""
         get: Callable[[bytes], bytes | None] = self._database(partition).get
         return get
 
     def write(self, partition: int, rows: Sequence[Row], changelog_offset: int) -> None:
-        """Write rows that the changelog has acknowledged up to an offset."""
+        """Write rows that the changelog has acknowledged up to an offset.
+
+        Raises
+        ------
+        DamagedStateError
+            What is there turned out to be damaged; it was set aside.
+        """
         batch = rocksdict.WriteBatch(raw_mode=True)
         for row in rows:
             if row.value is None:
@@ -59,3 +95,83 @@ class StateTable(Table):  # type: ignore[misc]
 
     def _database(self, partition: int) -> Any:
         return self.data._db_for_partition(partition)
+
+
+class _Store(rocksdb.Store):  # type: ignore[misc]
+    """Faust's store, which gives up a damaged database: the changelog has all of it."""
+
+    def _open_for_partition(self, partition: int) -> _Database:
+        path = self.partition_path(partition)
+        try:
+            database = super()._open_for_partition(partition)
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+            aside = _set_aside(path)
+            log.error(
+                "state of partition %d is damaged (%s); it was set aside as %s and is rebuilt "
+                "from the changelog",
+                partition,
+                _one_line(error),
+                aside,
+            )
+            database = super()._open_for_partition(partition)
+        return _Database(database, partition, path)
+
+
+class _Database:
+    """A partition's database, which is set aside if it turns out to be damaged while in use.
+
+    RocksDB looks at a block's checksum only when it reads the block. What was judged since the
+    last checkpoint can't be trusted then, so the worker ends and finds no database when it comes
+    back.
+    """
+
+    def __init__(self, database: Any, partition: int, path: Path) -> None:
+        self._database = database
+        self._partition = partition
+        self._path = path
+
+    def get(self, key: bytes) -> bytes | None:
+        with self._watched():
+            value: bytes | None = self._database.get(key)
+            return value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        with self._watched():
+            self._database.put(key, value)
+
+    def write(self, batch: Any) -> None:
+        with self._watched():
+            self._database.write(batch)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not _is_damage(error):
+                raise
+            aside = _set_aside(self._path)
+            raise DamagedStateError(
+                f"state.directory: the state of partition {self._partition} is damaged "
+                f"({_one_line(error)}); it was set aside as {aside}: start again, it is rebuilt "
+                "from the changelog"
+            ) from None
+
+
+def _is_damage(error: Exception) -> bool:
+    return str(error).startswith(_DAMAGED)
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a database away, for somebody to look at; only the last one of a partition is kept."""
+    aside = path.with_suffix(".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    if path.exists():
+        path.rename(aside)
+    return aside
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -116,11 +116,29 @@ def plan(settings: Settings, replication: int, source_partitions: int) -> tuple[
             configs={"retention.ms": str(14 * _DAY_MS), **by_time},
         ),
         Topic(
+            name=topics.link_activity,
+            partitions=source_partitions,
+            configs=requests,
+            remedy=f"set topics.partitions = {source_partitions}",
+        ),
+        Topic(
+            name=topics.notices,
+            partitions=source_partitions,
+            # As long as the requests that they stand beside; what holds longer is state.
+            configs={"max.message.bytes": str(_FORWARDED_BYTES_MAX), **requests},
+            remedy=f"set topics.partitions = {source_partitions}",
+        ),
+        Topic(
             name=topics.control,
             # `allow` and `release` mean what they mean in the order in which they were said.
             partitions=1,
-            # A worker starts by reading all that operators ever said; it is little.
-            configs={"retention.ms": "-1", **by_time},
+            # All that operators ever said is little. The broker's own time is what a message's is
+            # held against: nobody can send later what was held back.
+            configs={
+                "retention.ms": "-1",
+                "message.timestamp.type": "LogAppendTime",
+                **by_time,
+            },
             remedy="order holds within one partition only: stop the workers, delete this topic, "
             "run `pairwatch topics` again and repeat what must stay in force",
         ),

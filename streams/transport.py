@@ -26,6 +26,8 @@ POLL_RECORDS_MAX = 8_192
 #: Of a session, the share within which its owner may rely on it: clocks differ, messages linger.
 _SESSION_SHARE = 0.5
 
+#: How soon it is seen that there is room again where every partition had enough to do.
+_FULL_WAIT_S = 0.02
 #: A group's coordinator is away for seconds when its broker is restarted.
 _ASK_AGAIN_S = 0.5
 
@@ -83,10 +85,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         #: The last record read of each partition since reading began there anew.
         self._last_polled: dict[TP, int] = {}
+        #: What is to come next of each partition, where that is known.
+        self._next: dict[TP, int] = {}
         #: Until when (`_awake_or_not_s`) nobody can have been given our partitions.
         self._session_ends_s = 0.0
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
+        if active_partitions:
+            active_partitions = active_partitions - self.app.lanes.full
+            if not active_partitions:  # to aiokafka none means all
+                await asyncio.sleep(_FULL_WAIT_S)
+                return {}
         polled = await super()._getmany(active_partitions, timeout)
         if not polled:
             return polled
@@ -97,6 +106,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 batches[tp] = records  # recovery counts them one by one
                 continue
             self._notice_new_beginning(tp, records[0].offset)
+            await self._notice_loss(tp, records[0].offset)
+            self._next[tp] = records[-1].offset + 1
             batches[tp] = []
             for i in range(0, len(records), BATCH_RECORDS_MAX):
                 batch = Batch(records[i : i + BATCH_RECORDS_MAX], self._last_polled.get(tp, -1))
@@ -113,6 +124,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if read is not None and offset < read and end is not None and end < read:
             self._read_offset[tp] = None
             self.app.on_new_beginning(tp, read, offset)
+
+    async def _notice_loss(self, tp: TP, offset: int) -> None:
+        """Tell of records that were deleted before they were read.
+
+        A gap by itself means nothing: compaction and transactions leave some.
+        """
+        expected = self._next.get(tp, offset)
+        if offset > expected:
+            begin = (await self.earliest_offsets(tp)).get(tp, 0)
+            if begin > expected:
+                self.app.on_lost(tp, expected, min(begin, offset))
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Batch):
@@ -196,6 +218,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         mine = {tp: offset for tp, offset in offsets.items() if tp.topic not in changelogs}
         if unknown := [tp for tp, offset in mine.items() if not offset or offset < 0]:
             await self._thread.seek_to_beginning(*unknown)
+        self._next = {tp: offset for tp, offset in mine.items() if tp not in unknown}
         await self.seek_wait({tp: offset for tp, offset in mine.items() if tp not in unknown})
         return offsets
 

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 import signal
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from faust.exceptions import ConsistencyError
 
@@ -160,10 +161,29 @@ async def _check_topics(settings: Settings) -> None:
             log.warning("topic %s: %s", report.name, difference)
 
 
+#: What would begin a new line, move the cursor or hide text: controls, separators of lines and
+#: paragraphs, and the marks that turn the direction of writing.
+_FORGES = {
+    n: f"\\u{n:04x}"
+    for ranges in ((0, 32), (127, 160), (0x200B, 0x2010), (0x2028, 0x202F), (0x2066, 0x206A))
+    for n in range(*ranges)
+} | {0xFEFF: "\\ufeff"}
+
+
+class _Lines(logging.Formatter):
+    """One line for each record, and tracebacks set in, so that input can forge neither."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- its name there
+        return super().formatMessage(record).translate(_FORGES)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- its name there
+        return textwrap.indent(super().formatException(ei), "  ")
+
+
 def _set_up_logging() -> None:
     """Log what an operator wants to read: our own lines, and others' from warnings on."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     handler.addFilter(_is_told)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 

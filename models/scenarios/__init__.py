@@ -5,13 +5,14 @@ To add one: write its file beside these and put it into `SCENARIOS`.
 
 from __future__ import annotations
 
-from models.scenarios import catalogue_sweep, request_flood, slow_drip
+from models.scenarios import catalogue_sweep, coordinated_sweep, request_flood, slow_drip
 from models.scenarios.scenario import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     catalogue_sweep.SCENARIO,
     request_flood.SCENARIO,
     slow_drip.SCENARIO,
+    coordinated_sweep.SCENARIO,
 )
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -13,9 +13,9 @@ SCENARIO = Scenario(
         Signal("choices", MINUTE_S, usual=3, excess=60),
         Signal("choices", HOUR_S, usual=10, excess=600),
         Signal("choices", DAY_S, usual=15, excess=1_500),
-        Signal("new_pairs", MINUTE_S, usual=40, excess=600),
+        Signal("rare_reads", MINUTE_S, usual=0.5, excess=10),
         Signal("new_pairs", HOUR_S, usual=100, excess=3_000),
         Signal("new_pairs", DAY_S, usual=150, excess=8_000),
     ),
-    stake=3,
+    stake=4,
 )

@@ -9,6 +9,6 @@ from models.signals import DAY_S, Signal
 
 SCENARIO = Scenario(
     name="slow-drip",
-    signals=(Signal("rare_reads", DAY_S, usual=3, excess=100),),
-    stake=4,
+    signals=(Signal("rare_reads", DAY_S, usual=1, excess=30),),
+    stake=3,
 )

@@ -10,15 +10,39 @@ import click
 
 from streams.errors import OperatorError
 
-#: Command → the module below this package that holds it under the same name (dashes as `_`).
+#: Each in the module of its name below this package (dashes as `_`), but for `CONTROL_COMMANDS`.
 COMMANDS = (
+    "allow",
+    "approve",
+    "audit",
+    "calendar",
     "check-config",
+    "compare",
+    "confirm",
     "decisions",
     "demo",
+    "explain",
+    "mode",
+    "overturn",
+    "pseudonymise",
+    "reject",
+    "release",
     "replay",
+    "report",
     "simulate",
     "topics",
     "worker",
+)
+#: Those that write to the control topic have most of their code in common.
+CONTROL_COMMANDS = (
+    "allow",
+    "approve",
+    "calendar",
+    "confirm",
+    "mode",
+    "overturn",
+    "reject",
+    "release",
 )
 
 
@@ -31,6 +55,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in CONTROL_COMMANDS:
+            from streams.commands import control
+
+            return control.COMMANDS[cmd_name]
         module = importlib.import_module(f"streams.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command

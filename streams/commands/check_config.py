@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from streams import settings as settings_reader
+from streams.control.signing import load_keys
 from streams.kafka import client_arguments
 from streams.settings import Settings
 from streams.settings_reader import Secret
@@ -41,6 +42,7 @@ def describe(settings: Settings) -> Iterator[str]:
     yield _input(settings)
     yield _decisions(settings)
     yield _budgets(settings)
+    yield _control(settings)
     yield from _scenarios(settings)
     yield _catalogue(settings)
     yield _state(settings)
@@ -55,12 +57,14 @@ def _connection(settings: Settings) -> str:
     means = {
         "PLAINTEXT": "without encryption and without a password",
         "SSL": "with TLS",
-        "SASL_SSL": "with TLS and a password",
+        "SASL_SSL": "with TLS and credentials",
         "SASL_PLAINTEXT": "WITHOUT encryption, sending credentials that anyone on the way can use",
     }[kafka.security]
     if kafka.security.endswith("SSL") and not kafka.ssl_check_hostname:
         means += ", NOT checking that the certificate is the broker's own"
     who = f" as {kafka.sasl_username} ({kafka.sasl_mechanism})" if kafka.sasl_mechanism else ""
+    if kafka.sasl_token_file is not None:
+        who = f" by the token in {kafka.sasl_token_file} ({kafka.sasl_mechanism})"
     return f"Connects to Kafka at {kafka.brokers} {means}{who}, as group {kafka.group}."
 
 
@@ -94,6 +98,17 @@ def _budgets(settings: Settings) -> str:
         f"Bears at most {policy.false_throttles_per_1000_account_days:g} false throttles in 1,000 "
         f"account-days and {policy.false_bans_per_100000_account_days:g} false bans in 100,000."
     )
+
+
+def _control(settings: Settings) -> str:
+    topic, share = settings.topics.control, settings.policy.blast_radius_share
+    brake = f"Simulates everything once more than {share:.0%} of accounts would be hit in an hour."
+    names = ", ".join(key.key_id for key in load_keys(settings.control))
+    if settings.control.accept_unsigned:
+        return f"Heeds ANYBODY who can write to {topic}, signed or not. {brake}"
+    if not names:
+        return f"Heeds nobody on {topic}: no key is set (control.keys_file). {brake}"
+    return f"Heeds what is signed on {topic} with one of the keys {names}. {brake}"
 
 
 def _scenarios(settings: Settings) -> Iterator[str]:

@@ -50,6 +50,8 @@ def settings_for(broker: Broker, tmp_path: Path) -> Settings:
             decisions=f"{name}.decisions",
             dead_letters=f"{name}.dead-letters",
             control=f"{name}.control",
+            notices=f"{name}.notices",
+            link_activity=f"{name}.link-activity",
             partitions=2,
         ),
         state=State(directory=str(tmp_path / "state")),

@@ -7,10 +7,13 @@ so start nodes from the test itself.
 
 from __future__ import annotations
 
+import resource
+import signal
 import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streams.embedded import free_port, spawn, stop
@@ -31,11 +34,30 @@ _JVM = (
 )
 
 
+@dataclass(frozen=True)
+class Security:
+    """What a node is told besides: listeners that let in only whom they know.
+
+    Parameters
+    ----------
+    listeners
+        Their names and ports.
+    properties
+        Lines of the node's configuration.
+    """
+
+    listeners: dict[str, int] = field(default_factory=dict)
+    properties: str = ""
+    format_arguments: tuple[str, ...] = ()
+    jvm_arguments: tuple[str, ...] = ()
+
+
 class KafkaNode:
     """One node, broker and controller in one, with its data below `directory`."""
 
-    def __init__(self, node_id: int, directory: Path) -> None:
+    def __init__(self, node_id: int, directory: Path, security: Security | None = None) -> None:
         self.node_id = node_id
+        self.security = security or Security()
         self.port, self.controller_port = free_port(), free_port()
         self.log = directory / "server.log"
         self._directory = directory
@@ -58,7 +80,10 @@ class KafkaNode:
         configuration = self._directory / "server.properties"
         configuration.write_text(_properties(self, nodes, self._directory / "data"))
         # With `=`, as an id may begin with a dash.
-        arguments = ("format", f"--cluster-id={cluster_id}", "--config", str(configuration))
+        arguments = (
+            *("format", f"--cluster-id={cluster_id}", "--config", str(configuration)),
+            *self.security.format_arguments,
+        )
         with self.log.open("wb") as log:
             done = subprocess.run(
                 [java(), *_JVM, "-cp", classpath(), "kafka.tools.StorageTool", *arguments],
@@ -76,7 +101,11 @@ class KafkaNode:
         configuration = str(self._directory / "server.properties")
         with self.log.open("ab") as log:
             self._process = spawn(
-                [java(), *_JVM, "-cp", classpath(), "kafka.Kafka", configuration], log
+                [
+                    *(java(), *_JVM, *self.security.jvm_arguments),
+                    *("-cp", classpath(), "kafka.Kafka", configuration),
+                ],
+                log,
             )
 
     def await_ready(self) -> None:
@@ -102,6 +131,16 @@ class KafkaNode:
         if self._process is not None:
             self._process.terminate()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send the node a signal: SIGSTOP makes it silent without closing a connection."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def fill_disk(self) -> None:
+        """Let no file of the node grow any more; ends with the process."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (1, 1))
+
     def kill(self) -> None:
         """End the node at once, as a power cut would."""
         if self._process is not None:
@@ -114,8 +153,10 @@ class KafkaCluster:
 
     kind = "kafka"
 
-    def __init__(self, directory: Path, nodes: int = 1) -> None:
-        self.nodes = [KafkaNode(number, directory / str(number)) for number in range(1, nodes + 1)]
+    def __init__(self, directory: Path, nodes: int = 1, security: Security | None = None) -> None:
+        self.nodes = [
+            KafkaNode(number, directory / str(number), security) for number in range(1, nodes + 1)
+        ]
         # Kafka writes an id as URL-safe base64 without padding.
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         for node in self.nodes:
@@ -155,14 +196,15 @@ class KafkaCluster:
 def _properties(node: KafkaNode, nodes: list[KafkaNode], data: Path) -> str:
     voters = ",".join(f"{n.node_id}@127.0.0.1:{n.controller_port}" for n in nodes)
     copies = min(3, len(nodes))
+    more = "".join(f",{name}://127.0.0.1:{port}" for name, port in node.security.listeners.items())
     return f"""\
 process.roles=broker,controller
 node.id={node.node_id}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://{node.address},CONTROLLER://127.0.0.1:{node.controller_port}
-advertised.listeners=PLAINTEXT://{node.address}
+listeners=PLAINTEXT://{node.address},CONTROLLER://127.0.0.1:{node.controller_port}{more}
+advertised.listeners=PLAINTEXT://{node.address}{more}
 log.dirs={data}
 # Production brokers seldom create topics by themselves, so a forgotten topic must fail here.
 auto.create.topics.enable=false
@@ -180,4 +222,5 @@ log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.threads=1
 num.network.threads=2
 num.io.threads=2
+{node.security.properties}
 """

@@ -118,6 +118,7 @@ async def assert_harmless(
             first.signal(number)
             assert await first.ended() == status
         with worker(settings, directory) as second:
+            await second.ready()  # before that it has nothing to end with
             await caught_up(settings, len(requests), second)
             await second.stop()
     await assert_undisturbed(settings)

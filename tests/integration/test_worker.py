@@ -34,7 +34,7 @@ async def test_decides_as_the_detector_does_on_the_same_events(
 ) -> None:
     settings = keyed(settings_for_broker, is_keyed)
     await create(settings)
-    requests = traffic()
+    requests = traffic(apart_s=60.0)
     with worker(settings, tmp_path) as running:
         # Probes are answered before there is anything to do.
         not_yet = await running.answers("/ready", lambda status, _: status == 503)

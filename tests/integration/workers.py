@@ -19,6 +19,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.assembly import Assembly
 from models.decision import Decision
 from models.detector import Detector
 from models.request import Request
@@ -27,7 +28,8 @@ from streams.embedded import free_port, spawn
 from streams.kafka import client_arguments
 from streams.outbox import partition_of
 from streams.settings import ENV_PREFIX, Settings
-from streams.shard import Shard, state_offset
+from streams.settings_reader import Secret
+from streams.shard import Shard, resume_offsets
 from streams.topic_plan import changelog_topic
 
 #: Joining a group, recovery and judging take seconds on an idle machine; this is for a busy one.
@@ -51,13 +53,18 @@ class Worker:
         self._log = directory / "worker.log"
         with self._log.open("ab") as log:
             self._process = spawn(
-                ["env", *_environment(self.settings), sys.executable, "-c", command], log
+                ["env", *environment(self.settings), sys.executable, "-c", command], log
             )
 
     @property
     def said(self) -> str:
         """All that this worker has logged, and those before it in the same directory."""
         return self._log.read_text()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -144,10 +151,10 @@ def worker(
         running.kill()
 
 
-def _environment(settings: Settings) -> list[str]:
+def environment(settings: Settings) -> list[str]:
     return [
         f"{ENV_PREFIX}{section.upper()}__{key.upper()}={_text(value)}"
-        for section, told in msgspec.to_builtins(settings).items()
+        for section, told in msgspec.to_builtins(settings, enc_hook=Secret.reveal).items()
         if section not in ("gateway", "scenarios")
         for key, value in told.items()
         if value is not None
@@ -166,16 +173,21 @@ def _samples(text: str) -> dict[str, float]:
     }
 
 
-def traffic(events: int = 3_000) -> list[Request]:
-    """Return some days of ordinary people who look at what is popular, and six fast copiers."""
+def traffic(events: int = 3_000, apart_s: float = 2_500 / 3_000) -> list[Request]:
+    """Return ordinary people who look at what is popular, and six fast copiers.
+
+    All within an hour, unless their requests are further apart: partitions wait for each other
+    hour by hour, and not for one to which a broker's fault keeps anything from being added. On
+    real traffic an hour lasts longer than a fault; in a test days pass in seconds.
+    """
     chance = random.Random(7)
     copying_from = events * 2 // 5
     requests = []
     for n in range(events):
-        ts, account = START_S + n * 60.0, f"person-{chance.randrange(60)}"
+        ts, account = START_S + n * apart_s, f"person-{chance.randrange(60)}"
         pair = f"popular-{int(chance.paretovariate(0.7)) % 2_000}"
         if n >= copying_from and n % 3:
-            ts, account = START_S + copying_from * 60.0 + n * 0.5, f"copier-{n % 7}"
+            ts, account = START_S + copying_from * apart_s + n * 0.4, f"copier-{n % 7}"
             pair = f"rare-{n}"
         requests.append(Request(ts, f"r{n}", account, "view", [pair]))
     return requests
@@ -281,31 +293,29 @@ def decisions_in(records: Sequence[Record]) -> list[Decision]:
 
 
 class Reference:
-    """What should come of a topic: its records through the detector, one after the other."""
+    """What should come of a topic: its records through the detectors, in one process."""
 
     def __init__(self, settings: Settings, records: Iterable[Record]) -> None:
-        self.decisions: list[Decision] = []
-        self.detectors: dict[int, Detector] = {}
-        self._settings = settings
+        partitions = settings.topics.partitions
+        self.detectors = [
+            Detector(
+                settings.detection(),
+                version("pairwatch"),
+                settings.topics.accounts_source,
+                partition,
+                lambda _: None,
+                partitions=partitions,
+            )
+            for partition in range(partitions)
+        ]
+        assembly = Assembly(self.detectors)
         for record in records:
-            detector = self.detectors.get(record.partition)
-            if detector is None:
-                detector = self.detectors[record.partition] = self._detector(record.partition)
             try:
                 request = decode_request(record.value or b"", record.timestamp / 1_000)
             except InvalidRequest:
                 continue
-            self.decisions += detector.observe([request], [record.offset]).decisions
-
-    def _detector(self, partition: int) -> Detector:
-        settings = self._settings
-        return Detector(
-            settings.detection(),
-            version("pairwatch"),
-            settings.topics.accounts_source,
-            partition,
-            lambda _: None,
-        )
+            assembly.add(record.partition, request, record.offset)
+        self.decisions = [decision for _, seen in assembly.run() for decision in seen.decisions]
 
     @property
     def by_id(self) -> dict[str, Decision]:
@@ -326,9 +336,11 @@ async def recovered(settings: Settings) -> dict[int, Shard]:
         partition: Shard(
             settings.detection(),
             version("pairwatch"),
-            settings.topics.accounts_source,
+            settings.topics.logs,
             partition,
+            settings.topics.partitions,
             found.get,
+            lambda: None,
         )
         for partition, found in rows.items()
     }
@@ -345,7 +357,7 @@ async def caught_up(settings: Settings, events: int, *workers: Worker) -> None:
             log, rows = await poll_log(), await poll_rows()
             ends = {record.partition: record.offset + 1 for record in log}
             markers = {
-                r.partition: state_offset({r.key: r.value}.get) for r in rows if r.key == b"m"
+                r.partition: resume_offsets({r.key: r.value}.get)[0] for r in rows if r.key == b"m"
             }
             if markers == ends:
                 ids = {msgspec.json.decode(r.value, type=Request).request_id for r in log}
@@ -360,7 +372,8 @@ async def assert_undisturbed(settings: Settings) -> None:
     """Assert that decisions and state are those of an undisturbed run over the accounts' log.
 
     State is the same if it goes on the same: half of the accounts copy, and what the detector
-    says of it tells their counts and what it has learned of all.
+    says of it tells their counts and what it has learned of all. (Within the hour that it was in:
+    what other partitions have told for the next ones stands in their log.)
     """
     log = await read_to_end(settings, settings.topics.accounts_source)
     expected = Reference(settings, log)
@@ -372,12 +385,13 @@ async def assert_undisturbed(settings: Settings) -> None:
 
     shards = await recovered(settings)
     ends = {record.partition: record.offset + 1 for record in log}
-    assert {number: shard.offset for number, shard in shards.items()} == ends
-    for number, shard in shards.items():
+    assert {number: shards[number].offset for number in ends} == ends
+    for number in ends:
+        shard = shards[number]
         in_partition = (r.value or b"" for r in log if r.partition == number)
         accounts = {msgspec.json.decode(value, type=Request).account_id for value in in_partition}
         more = [
-            Request(START_S + 9e5 + n, f"more-{account}-{n}", account, "view", [f"{account}-{n}"])
+            Request(shard.watermark_s, f"more-{account}-{n}", account, "view", [f"{account}-{n}"])
             for account in sorted(accounts)[::2]
             for n in range(300)
         ]

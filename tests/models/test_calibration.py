@@ -75,7 +75,7 @@ def test_the_belief_holds_before_any_day_was_seen() -> None:
 
 def test_belief_gives_way_as_days_come() -> None:
     modest = log_normal(1, 10, 0.5, 20_000)
-    levels = [learn(Tail(BELIEF), modest[:days]).level(0.001) for days in (0, 150, 600, 20_000)]
+    levels = [learn(Tail(BELIEF), modest[:days]).level(0.001) for days in (0, 300, 600, 20_000)]
     assert levels == sorted(levels, reverse=True)
     assert levels[-1] < 1.2 * 10 * math.exp(3.09 * 0.5)
     assert BELIEF_ACCOUNT_DAYS < 600

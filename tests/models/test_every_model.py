@@ -52,7 +52,7 @@ def _reach(tail: Tail, rng: random.Random) -> None:
 
 def _kept_tail(tail: Tail) -> Tail:
     kept = Tail(tail.signal)
-    kept.days, kept.reached = tail.days, list(tail.reached)
+    kept.restore(tail.days, dict(enumerate(tail.tops)), tail.untold)
     return kept
 
 
@@ -81,7 +81,7 @@ def _live(profile: Profile, rng: random.Random) -> None:
         profile.close_day(ts, learn=True)
     new_pairs = profile.see_pairs([rng.getrandbits(64) for _ in range(3)], today=True)
     profile.weigh(rng.uniform(-1, 1))
-    profile.count(ts, 1, 1.0, new_pairs, 1)
+    profile.count(ts, 1, 1.0, new_pairs, 1, rng.uniform(-1, 1))
     profile.add_sample(f"r{ts}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 from itertools import chain
 
@@ -9,7 +10,16 @@ import pytest
 
 from models.hashing import hash64
 from models.request import Request
-from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, Partition, request, views
+from tests.models.traffic import (
+    CATALOGUE,
+    DAY_S,
+    HOUR_S,
+    MIDNIGHT_S,
+    Partition,
+    as_log,
+    request,
+    views,
+)
 from tests.models.traffic import traffic as some_days
 
 TODAY_S = MIDNIGHT_S + 3 * DAY_S
@@ -132,3 +142,15 @@ def test_people_learn_nothing_from_what_a_suspect_reads() -> None:
     popularity = partition.detector.population.popularity
     learned = sum(popularity.readers(hash64(rare(n))) > 0 for n in range(100, 2_000))
     assert learned < 100
+
+
+def test_looking_only_at_counts_that_have_changed_misses_nothing() -> None:
+    made = as_log(some_days(7, honest=40, days=3), random.Random(7))
+    sparing, thorough = Partition(), Partition()
+    judge = thorough.detector._judge
+    judge._looks = [judge._looks[-1]] * len(judge._looks)
+    for partition in (sparing, thorough):
+        partition.observe(made)
+    assert sparing.decisions
+    assert sparing.decisions == thorough.decisions
+    assert sparing.known() == thorough.known()

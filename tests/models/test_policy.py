@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.policy import BAN_S, THROTTLE_S, THROTTLE_S_MAX, Finding, Standing, decide
+from models.policy import (
+    BAN_S,
+    BAN_S_MAX,
+    LEEWAY_MAX,
+    THROTTLE_S,
+    THROTTLE_S_MAX,
+    Finding,
+    Standing,
+    decide,
+)
 
 NOW_S = 1.7e9
 NOTHING = Finding(throttle=False, ban=False, kinds=0, warm=True)
@@ -19,6 +28,7 @@ findings = st.builds(
     ban=st.booleans(),
     kinds=st.integers(0, 3),
     warm=st.booleans(),
+    ignored=st.booleans(),
 )
 
 
@@ -48,9 +58,10 @@ def test_a_throttle_in_force_is_not_repeated_but_extended_once_half_of_it_has_pa
 def test_a_throttle_gives_way_to_a_ban_at_once_and_never_the_other_way_round() -> None:
     throttled = after(Standing(), MILD, NOW_S)
     banned = after(throttled, GRAVE, NOW_S + 1)
-    assert (banned.action, banned.expires_s) == ("ban", NOW_S + 1 + BAN_S)
-    assert decide(banned, MILD, NOW_S + BAN_S) is None
-    assert after(banned, MILD, NOW_S + 1 + BAN_S).action == "throttle"
+    assert banned.action == "ban"
+    assert banned.expires_s == pytest.approx(NOW_S + 1 + 2 * BAN_S, rel=1e-4)  # the second strike
+    assert decide(banned, MILD, banned.expires_s - 1) is None
+    assert after(banned, MILD, banned.expires_s).action == "throttle"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +75,47 @@ def test_a_throttle_gives_way_to_a_ban_at_once_and_never_the_other_way_round() -
 def test_a_ban_wants_its_level_two_kinds_of_evidence_and_known_peers(short_of_it: Finding) -> None:
     assert after(Standing(), GRAVE, NOW_S).action == "ban"
     assert after(Standing(), short_of_it, NOW_S).action == "throttle"
+
+
+def test_bans_grow_from_hours_to_days() -> None:
+    standing, now_s, lengths = Standing(), NOW_S, []
+    for _ in range(8):
+        standing = after(standing, GRAVE, now_s)
+        lengths.append(standing.expires_s - now_s)
+        now_s = standing.expires_s
+    assert lengths[0] == BAN_S < 86_400
+    assert max(lengths) > 86_400
+
+
+def test_ignoring_a_throttle_climbs_at_once_and_is_evidence_of_its_own_kind() -> None:
+    throttled = after(Standing(), MILD, NOW_S)
+    ignoring = Finding(throttle=False, ban=False, kinds=0, warm=True, ignored=True)
+    assert decide(Standing(), ignoring, NOW_S) is None
+    longer = decide(throttled, ignoring, NOW_S + 60)
+    assert longer is not None
+    assert longer.action == "throttle"
+    assert longer.expires_s > throttled.expires_s
+    one_kind = Finding(throttle=True, ban=True, kinds=1, warm=True, ignored=True)
+    assert after(throttled, one_kind, NOW_S + 60).action == "ban"
+
+
+def test_a_release_ends_what_is_in_force_and_counts_as_a_revision() -> None:
+    banned = after(after(Standing(), MILD, NOW_S), GRAVE, NOW_S + 1)
+    released = banned.release(NOW_S + 60)
+    assert not released.in_force(NOW_S + 60)
+    assert released.revision == banned.revision + 1
+
+
+def test_feedback_changes_how_far_an_account_may_go_and_how_fast_it_climbs() -> None:
+    throttled = after(Standing(), MILD, NOW_S)
+    wronged = throttled
+    for _ in range(10):
+        wronged = wronged.judged_wrong()
+    assert throttled.leeway < wronged.leeway == LEEWAY_MAX
+    assert wronged.strikes == 0
+    right = wronged.judged_right()
+    assert right.leeway == 1
+    assert right.strikes > wronged.strikes
 
 
 def test_throttles_grow_with_each_strike_up_to_a_day() -> None:
@@ -97,7 +149,7 @@ def test_whatever_is_found_when_orders_end_grow_graver_and_are_counted(
         if standing is before:
             continue
         assert standing.revision == before.revision + 1
-        assert now_s < standing.expires_s <= now_s + max(THROTTLE_S_MAX, BAN_S)
+        assert now_s < standing.expires_s <= now_s + max(THROTTLE_S_MAX, BAN_S_MAX)
         assert 1 <= standing.strikes < 10
         if before.in_force(now_s):
             assert standing.expires_s > before.expires_s

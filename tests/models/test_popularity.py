@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from models import popularity as module
-from models.popularity import SLOTS, Popularity, PopularityWire, Rows
+from models.popularity import SLOTS, UNTOLD_MAX, Popularity, PopularityWire, Readings, Rows
 from tests.models.traffic import slots
 
 CATALOGUE = 5_000
@@ -70,7 +71,7 @@ def state(popularity: Popularity) -> object:
 def test_nothing_is_evidence_before_anything_was_read() -> None:
     popularity = Popularity()
     assert popularity.evidence(1, 1) == 0
-    assert popularity.copied_share(100, 100) == 0
+    assert popularity.copied(1, 1) == 0
 
 
 def test_reading_what_nobody_reads_speaks_for_a_copier_and_what_all_read_against() -> None:
@@ -130,10 +131,10 @@ def test_every_reader_can_be_told_from_nobody() -> None:
 
 def test_who_reads_the_catalogue_copies_all_of_it_and_people_hardly_any() -> None:
     popularity, rng = experienced(), random.Random(3)
-    copied = [popularity.evidence(rng.randrange(CATALOGUE), -1) or 0.0 for _ in range(2_000)]
-    read = [popularity.evidence(pair, -1) or 0.0 for pair, _ in people(9, 2_000)]
-    assert popularity.copied_share(sum(copied), 2_000) > 0.8
-    assert popularity.copied_share(sum(read), 2_000) < 0.1
+    copied = [popularity.copied(rng.randrange(CATALOGUE), -1) or 0.0 for _ in range(2_000)]
+    read = [popularity.copied(pair, -1) or 0.0 for pair, _ in people(9, 2_000)]
+    assert 1_600 < sum(copied) < 2_400
+    assert sum(read) < 200
 
 
 def test_no_pair_has_more_readers_than_can_be_counted() -> None:
@@ -152,7 +153,7 @@ def test_a_million_made_up_pairs_take_no_more_room_than_ten() -> None:
     assert len(popularity._changes) < 200_000
     wire, rows = popularity.snapshot()
     store.write(wire, rows)
-    assert len(store.marker) < 1_000
+    assert len(store.marker) < 100_000
     assert sum(map(len, store.rows.values())) < 3_000_000
     assert state(store.restored()) == state(popularity)
 
@@ -173,6 +174,84 @@ def test_a_snapshot_of_changes_and_whole_copies_is_taken_up_as_it_was() -> None:
         if part % 3 == 2:
             popularity = restored
     assert len(store.rows) < 12
+
+
+def test_what_one_has_learned_the_other_knows_once_it_is_told() -> None:
+    teller, listener = experienced(), Popularity()
+    listener.merge(teller.tell(), CATALOGUE)
+    assert all(listener.readers(n) == teller.readers(n) for n in range(CATALOGUE))
+    favourite = max(range(CATALOGUE), key=teller.readers)
+    rare, popular = listener.evidence(SLOTS - 1, -1), listener.evidence(favourite, -1)
+    assert rare is not None
+    assert popular is not None
+    assert popular < -3 < 3 < rare
+
+
+def test_only_what_is_new_is_told_and_only_what_was_learned_here() -> None:
+    one, other = experienced(4_000), Popularity()
+    assert one.has_news
+    other.merge(one.tell(), CATALOGUE)
+    assert not one.has_news
+    assert not other.has_news
+    told = other.tell()
+    one.merge(told, CATALOGUE)
+    assert sum(told.read) == 0
+    assert one.pairs_seen == other.pairs_seen
+
+
+def test_an_account_is_still_known_for_what_it_read_last_when_others_are_told_of() -> None:
+    listener, teller = Popularity(), Popularity()
+    listener.learn(5, 9)
+    teller.learn(5, 10)
+    listener.merge(teller.tell(), CATALOGUE)
+    assert listener.readers(5) == 2
+    assert listener.evidence(5, 9) is None
+
+
+def test_what_is_told_has_a_bound() -> None:
+    popularity = Popularity()
+    for pair in range(100_000):
+        popularity.learn(pair * 7, pair)
+    told = popularity.tell()
+    assert len(told.readers) < 80_000
+    listener = Popularity()
+    listener.merge(told, CATALOGUE)
+    assert listener.pairs_seen == UNTOLD_MAX
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        Readings(b"", [0] * 9),
+        Readings(zlib.compress(b"\xff\xff\xff\x7f"), [0] * 9),
+        Readings(zlib.compress(bytes(3)), [0] * 9),
+        Readings(zlib.compress(bytes(4 * UNTOLD_MAX + 4)), [0] * 9),
+        Readings(zlib.compress(b""), [0] * 8),
+        Readings(zlib.compress(b""), [-1] * 9),
+    ],
+)
+def test_readings_that_are_none_are_refused_and_nothing_is_learned(readings: Readings) -> None:
+    popularity = experienced(500)
+    before = state(popularity)
+    with pytest.raises((ValueError, zlib.error)):
+        popularity.merge(readings, CATALOGUE)
+    assert state(popularity) == before
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_merged_and_what_is_untold_outlive_a_restart() -> None:
+    popularity, teller, store = Popularity(), Popularity(), Store()
+    for part in range(40):
+        for pair in range(part * 50, part * 50 + 120):
+            teller.learn(pair, part)
+            popularity.learn(pair * 3, part)
+        popularity.merge(teller.tell(), CATALOGUE)
+        store.write(*popularity.snapshot())
+        restored = store.restored()
+        assert state(restored) == state(popularity)
+        if part % 3 == 2:
+            assert restored.tell() == popularity.tell()
+            popularity = restored
 
 
 @pytest.mark.usefixtures("small")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
+
+import msgspec
 import pytest
 
 from models.calibration import BELIEF_ACCOUNT_DAYS
 from models.config import DetectionConfig
-from models.population import Population
+from models.population import _SPENT, DIGEST_EVERY_S, DigestError, Population
 from models.scenarios import SCENARIOS
 
 DAY = 19_000
+NOW_S = DAY * 86_400.0
 
 
 def grown(config: DetectionConfig | None = None, days: int = 200) -> Population:
@@ -31,13 +35,13 @@ def spent(population: Population) -> float:
 
 @pytest.mark.parametrize("budget", [0.1, 1, 10])
 @pytest.mark.parametrize("off", [(), ("slow-drip",), ("slow-drip", "request-flood")])
-def test_the_whole_budget_is_spent_on_the_scenarios_that_are_on(
+def test_half_the_budget_is_spent_on_the_scenarios_that_are_on(
     budget: float, off: tuple[str, ...]
 ) -> None:
     config = DetectionConfig(
         false_throttles_per_1000_account_days=budget, scenarios=dict.fromkeys(off, "off")
     )
-    assert spent(Population(config)) == pytest.approx(budget / 1_000)
+    assert spent(Population(config)) == pytest.approx(_SPENT * budget / 1_000)
 
 
 def test_a_ban_asks_for_more_than_a_throttle() -> None:
@@ -83,6 +87,74 @@ def test_the_marker_stays_small_and_keeps_the_levels() -> None:
     kept.restore(data, rows.get)
     assert kept.levels == population.levels
     assert kept.warm
+
+
+def told(population: Population, readers: int = 300, now_s: float = NOW_S) -> bytes:
+    """Let a population learn enough to tell, and return its digest."""
+    for pair in range(readers):
+        population.popularity.learn(pair, int(now_s) + pair)
+    digest = population.emit_digest(now_s)
+    assert digest is not None
+    return digest
+
+
+def test_two_that_tell_each_other_judge_alike() -> None:
+    one, other = grown(), grown(days=50)
+    there, back = told(one), told(other)
+    other.merge(there)
+    one.merge(back)
+    assert [tail.days for tail in one.tails] == [tail.days for tail in other.tails]
+    assert [tail.reached for tail in one.tails] == [tail.reached for tail in other.tails]
+    assert other.warm
+    for tail in one.tails:
+        tail.take_back(12)
+    other.merge(told(one, now_s=NOW_S + DIGEST_EVERY_S))
+    assert [tail.reached for tail in one.tails] == [tail.reached for tail in other.tails]
+
+
+def test_there_is_no_digest_before_its_time_and_none_without_news() -> None:
+    population = grown()
+    assert population.emit_digest(NOW_S) is None
+    told(population)
+    for pair in range(300):
+        population.popularity.learn(pair, pair + 1)
+    assert population.emit_digest(NOW_S + DIGEST_EVERY_S - 1) is None
+    assert population.emit_digest(NOW_S + DIGEST_EVERY_S) is not None
+    assert population.emit_digest(NOW_S + 2 * DIGEST_EVERY_S) is None
+
+
+def test_a_digest_is_the_same_after_a_restart() -> None:
+    population = grown()
+    for pair in range(300):
+        population.popularity.learn(pair, pair)
+    data, rows = population.snapshot()
+    kept = Population(DetectionConfig())
+    kept.restore(data, rows.get)
+    assert kept.emit_digest(NOW_S) == population.emit_digest(NOW_S)
+
+
+def test_a_scenario_that_only_others_have_switched_on_is_passed_over() -> None:
+    population = Population(DetectionConfig(scenarios={"slow-drip": "off"}))
+    population.merge(told(grown()))
+    assert population.warm
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        b"",
+        b"not a digest",
+        msgspec.msgpack.encode([2, {}, [zlib.compress(b""), [0] * 9]]),
+        msgspec.msgpack.encode([1, {"rm": [1, {121: 1}]}, [zlib.compress(b""), [0] * 9]]),
+        msgspec.msgpack.encode([1, {"rm": [1, {}]}, [b"", [0] * 9]]),
+    ],
+)
+def test_what_is_no_digest_of_ours_is_refused_and_nothing_is_learned(digest: bytes) -> None:
+    population = grown()
+    before = population.snapshot()[0]
+    with pytest.raises(DigestError, match=f"digest of {len(digest)} bytes: "):
+        population.merge(digest)
+    assert population.snapshot()[0] == before
 
 
 def test_a_scenario_that_was_off_begins_with_belief_beside_what_is_known() -> None:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.profile import CHOICES, LOAD, NEW_PAIRS, REQUESTS, START, Profile, StateVersionError
+from models.profile import (
+    CHOICES,
+    COPIED,
+    LOAD,
+    NEW_PAIRS,
+    REQUESTS,
+    START,
+    Profile,
+    StateVersionError,
+)
 from models.signals import DAY_S, HOUR_S, MINUTE_S, SCALES_S
 from tests.models.traffic import MIDNIGHT_S, Partition, request
 
@@ -22,7 +31,7 @@ def profile_at(*times: float) -> Profile:
     for ts in times:
         if profile.begins_day(ts):
             profile.close_day(ts, learn=True)
-        profile.count(ts, 1, 1.0, 0.0, 0)
+        profile.count(ts, 1, 1.0, 0.0, 0, 0.0)
     return profile
 
 
@@ -62,9 +71,9 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     for n in range(12):
         profile.add_sample(f"{n:04d}" + "0" * 12)
     third = 1 / 3
-    profile.windows = [[1.7e9 + third, 2**40, third, third, 2**40] for _ in SCALES_S]
+    profile.windows = [[1.7e9 + third, 2**40, third, third, 2**40, third] for _ in SCALES_S]
     for i in range(len(SCALES_S)):
-        for place in (LOAD, NEW_PAIRS, CHOICES):
+        for place in (LOAD, NEW_PAIRS, CHOICES, COPIED):
             profile.heights[i][place] = third
             profile.raise_height(i, place, third)
     profile.reached = {f"{n:02d}": 120 for n in range(10)}
@@ -134,7 +143,7 @@ def test_an_hour_of_skew_makes_no_crowd() -> None:
 def test_no_window_counts_more_than_there_was_nor_moves_back(offsets: list[float]) -> None:
     profile, latest = Profile(MIDNIGHT_S, 0), [float("-inf")] * len(SCALES_S)
     for n, offset_s in enumerate(offsets):
-        profile.count(MIDNIGHT_S + offset_s, 1, 1.0, 0.0, 0)
+        profile.count(MIDNIGHT_S + offset_s, 1, 1.0, 0.0, 0, 0.0)
         starts = [window[START] for window in profile.windows]
         assert all(now >= then for now, then in zip(starts, latest, strict=True))
         assert max(counts(profile)) <= n + 1

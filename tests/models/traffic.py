@@ -112,14 +112,18 @@ class Partition:
         self.profiles: dict[str, bytes] = {}
         self.rows: dict[bytes, bytes] = {}
         self.population: bytes | None = None
+        self.docket = self.exchange = b""
+        self.steering: bytes | None = None
         self.offset = 0
         self.decisions: list[Decision] = []
         self.detector = self._start()
 
     def _start(self) -> Detector:
-        detector = Detector(self.config, "test", "requests", 3, self.profiles.get)
+        detector = Detector(self.config, "test", "requests", 0, self.profiles.get)
         if self.population is not None:
-            detector.restore(self.population, self.rows.get)
+            detector.restore(
+                self.population, self.rows.get, self.docket, self.exchange, self.steering
+            )
         return detector
 
     def observe(self, requests: Sequence[Request]) -> Observation:
@@ -139,7 +143,9 @@ class Partition:
                 self.rows.pop(key, None)
             else:
                 self.rows[key] = row
-        self.population = snapshot.population
+        self.population, self.docket = snapshot.population, snapshot.docket
+        self.exchange = snapshot.exchange
+        self.steering = snapshot.steering or self.steering
 
     def restart(self) -> None:
         """Let go of everything in memory and begin again from the last checkpoint."""
@@ -154,12 +160,12 @@ class Partition:
         """Return all that later judgements depend on, without the books of how it is stored."""
         self.checkpoint()
         assert self.population is not None
-        day, refit_at, tails, popularity = msgspec.msgpack.decode(self.population)
-        numbers = popularity[:-3]  # the copy's number, its rows and the rows of changes
+        day, refit_at, tails, popularity, told_s, wronged = msgspec.msgpack.decode(self.population)
+        numbers = popularity[:5] + popularity[8:]  # without the books of copies and changes
         fresh = self._start().population.popularity
         return {
             "profiles": {name: in_order(data) for name, data in self.profiles.items()},
-            "population": (day, refit_at, tails, numbers),
+            "population": (day, refit_at, told_s, wronged, tails, numbers),
             "readers": slots(fresh),
         }
 
@@ -181,5 +187,6 @@ def in_order(profile: bytes) -> list[object]:
 def slots(popularity: object) -> list[tuple[int, int, int]]:
     """Return the readers and the last reader of every slot of a popularity."""
     readers, last = popularity._readers, popularity._last  # type: ignore[attr-defined]
-    used = np.flatnonzero(np.frombuffer(bytes(last), dtype=np.uint8))
+    known = np.frombuffer(bytes(last), np.uint8) | np.frombuffer(bytes(readers), np.uint8)
+    used = np.flatnonzero(known)
     return [(slot, readers[slot], last[slot]) for slot in used.tolist()]

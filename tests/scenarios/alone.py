@@ -10,7 +10,7 @@ from models.decision import Decision
 from models.scenarios import SCENARIOS
 from streams.simulate import Label, simulate
 from tests.contract import assert_valid_decision
-from tests.scenarios.evaluate import evaluate, pairwatch
+from tests.scenarios.evaluate import Pairwatch, evaluate
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def alone(
     seed: int,
     days: float,
     accounts: int = 150,
+    partitions: int = 1,
 ) -> Told:
     """Judge a small simulated world with every other scenario switched off."""
     config = DetectionConfig(
@@ -48,7 +49,7 @@ def alone(
     world = simulate(
         mix, seed=seed, accounts=accounts, days=days, attacks=attacks, catalogue_size=20_000
     )
-    decisions = evaluate(world, pairwatch(config, 1)).decisions
+    decisions = evaluate(world, Pairwatch(config, partitions)).decisions
     for decision in decisions:
         assert_valid_decision(decision)
         assert decision.scenario == scenario

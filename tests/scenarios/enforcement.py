@@ -17,7 +17,7 @@ class Ruling(NamedTuple):
     account_id
         Whom it is about.
     action
-        A ban lets nothing through, a throttle a limit.
+        A ban lets nothing through, a throttle a limit, a review of a group waits for a person.
     issued_s, until_s
         Event time, Unix seconds.
     limit_per_minute
@@ -31,7 +31,7 @@ class Ruling(NamedTuple):
 
     at: int
     account_id: str
-    action: Literal["throttle", "ban"]
+    action: Literal["throttle", "ban", "review"]
     issued_s: float
     until_s: float
     limit_per_minute: float = 0.0

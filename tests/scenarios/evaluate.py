@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from models.assembly import Assembly
 from models.config import DetectionConfig
-from models.decision import Decision
+from models.decision import Decision, Source
 from models.detector import Detector
+from models.groups import Groups
+from models.link_activity import LinkActivity, links_of
 from models.request import Request
 from streams.outbox import partition_of
 from streams.render import moment
@@ -20,6 +23,8 @@ from tests.scenarios.enforcement import Enforcement, Ruling
 DAY_S = 86_400
 #: Requests judged at once, as a worker takes them in.
 _BATCH = 2_048
+#: What is said of an account by another model takes at most so long to reach its partition.
+_HOP_S = 60
 #: What honest accounts under an attack's link are counted as: those easiest to wrong.
 BESIDE_ATTACKERS = "beside attackers"
 
@@ -68,11 +73,13 @@ class Outcome:
     """What a detector made of so many requests.
 
     `days` are account days of honest accounts by kind, `throttled` and `banned` those with at
-    least one such decision.
+    least one such decision. `group_days` are days of links with two active accounts and no
+    attacker, by type of link.
     """
 
     cases: list[Case]
     days: Counter[str]
+    group_days: Counter[str]
     throttled: Counter[str]
     banned: Counter[str]
     decisions: list[Decision]
@@ -87,35 +94,80 @@ class _Theft(NamedTuple):
     taken: int
 
 
-def pairwatch(config: DetectionConfig, partitions: int) -> Judge:
-    """Return our detector, split over partitions as the workers split it."""
-    detectors = [
-        Detector(config, "evaluation", "evaluation", number, lambda _: None)
-        for number in range(partitions)
-    ]
+class Pairwatch:
+    """Our detector, split over partitions as the workers split it.
 
-    def judge(requests: list[Request]) -> list[Ruling]:
-        work: list[tuple[list[Request], list[int]]] = [([], []) for _ in detectors]
-        for at, request in enumerate(requests):
-            mine, places = work[partition_of(request.account_id.encode(), partitions)]
-            mine.append(request)
-            places.append(at)
-        rulings = [
-            _ruling(decision)
-            for detector, (mine, places) in zip(detectors, work, strict=True)
-            for decision in detector.observe(mine, places).decisions
-            if decision.scope == "account" and decision.action in ("throttle", "ban")
+    What the groups' models say of an account takes effect within a minute of event time.
+
+    Parameters
+    ----------
+    config
+        The operator's part.
+    partitions
+        Of the accounts, and of the links.
+    groups
+        Whether the groups' models take part, or each account is judged for itself.
+    """
+
+    def __init__(self, config: DetectionConfig, partitions: int, *, groups: bool = True) -> None:
+        self._partitions = partitions
+        self._detectors = [
+            Detector(
+                config, "evaluation", "evaluation", number, lambda _: None, partitions=partitions
+            )
+            for number in range(partitions)
         ]
+        self._assembly = Assembly(self._detectors)
+        self._groups = [
+            Groups(config, "evaluation", "evaluation", number, lambda _: None)
+            for number in range(partitions if groups else 0)
+        ]
+
+    def __call__(self, requests: list[Request]) -> list[Ruling]:
+        """Judge a batch."""
+        rulings: list[Ruling] = []
+        places = itertools.groupby(range(len(requests)), key=lambda at: requests[at].ts // _HOP_S)
+        for _, within in places:
+            rulings += self._judge(requests, list(within))
         return sorted(rulings, key=lambda ruling: ruling.at)
 
-    return judge
+    def _judge(self, requests: list[Request], places: list[int]) -> Iterator[Ruling]:
+        for at in places:
+            request = requests[at]
+            self._assembly.add(self._partition_of(request.account_id), request, at)
+        told: list[LinkActivity] = []
+        for _, seen in self._assembly.run():
+            told += seen.activities
+            yield from (
+                ruling_of(decision)
+                for decision in seen.decisions
+                if decision.scope == "account" and decision.action in ("throttle", "ban")
+            )
+        if self._groups:
+            told.sort(key=lambda activity: (activity.at_s, activity.request_id, activity.link))
+            yield from self._judge_groups(told, places[-1])
+
+    def _judge_groups(self, told: list[LinkActivity], at: int) -> Iterator[Ruling]:
+        """Judge the links that were told of; it takes effect after the request at a place."""
+        for activity in told:
+            judgement = self._groups[self._partition_of(activity.link)].observe([activity], [at])
+            for verdict in judgement.verdicts:
+                number = self._partition_of(verdict.account_id)
+                source = Source("verdicts", number, at)
+                yield from map(ruling_of, self._detectors[number].apply(verdict, source))
+            yield from map(ruling_of, judgement.reviews)
+
+    def _partition_of(self, key: str) -> int:
+        return partition_of(key.encode(), self._partitions)
 
 
-def _ruling(decision: Decision) -> Ruling:
+def ruling_of(decision: Decision) -> Ruling:
+    """Return what a decision asks for; only what restricts, and reviews, are rulings."""
+    assert decision.action != "release"
     return Ruling(
         at=decision.evidence.source.offset,
         account_id=decision.value,
-        action="ban" if decision.action == "ban" else "throttle",
+        action=decision.action,
         issued_s=moment(decision.issued_at).timestamp(),
         until_s=moment(decision.expires_at or decision.issued_at).timestamp(),
         limit_per_minute=decision.limit_per_minute or 0.0,
@@ -147,6 +199,7 @@ def evaluate_all(traffic: Traffic, judges: Mapping[str, Judge]) -> dict[str, Out
     taken: dict[str, set[str]] = {name: set() for name in labels.keys() - who.keys()}
     trials = {name: _Trial(judge, labels, who, taken) for name, judge in judges.items()}
     days: set[tuple[str, int]] = set()
+    behind = _Behind(who.keys())
     requests = 0
     events = traffic.events()
     while batch := list(itertools.islice(events, _BATCH)):
@@ -154,6 +207,7 @@ def evaluate_all(traffic: Traffic, judges: Mapping[str, Judge]) -> dict[str, Out
         thefts: dict[int, _Theft] = {}
         for at, request in enumerate(batch):
             name = request.account_id
+            behind.see(request)
             if name in who:
                 days.add((name, int(request.ts // DAY_S)))
             elif request.ts >= (labels[name].attack_start_s or 0.0):
@@ -163,7 +217,39 @@ def evaluate_all(traffic: Traffic, judges: Mapping[str, Judge]) -> dict[str, Out
         for trial in trials.values():
             trial.settle(batch, thefts)
     active = Counter(who[name] for name, _ in days)
-    return {name: trial.outcome(active, requests) for name, trial in trials.items()}
+    group_days = behind.group_days
+    return {name: trial.outcome(active, group_days, requests) for name, trial in trials.items()}
+
+
+class _Behind:
+    """Who is behind each link, day by day."""
+
+    def __init__(self, honest: Collection[str]) -> None:
+        self._honest = honest
+        self._day = 0
+        self._accounts: dict[str, set[str]] = defaultdict(set)
+        self._counted: Counter[str] = Counter()
+
+    def see(self, request: Request) -> None:
+        """Take note of a request's links."""
+        day = int(request.ts // DAY_S)
+        if day > self._day:
+            self._close()
+            self._day = day
+        for link in links_of(request):
+            self._accounts[link].add(request.account_id)
+
+    def _close(self) -> None:
+        for link, accounts in self._accounts.items():
+            if len(accounts) > 1 and all(account in self._honest for account in accounts):
+                self._counted[link.partition(":")[0]] += 1
+        self._accounts.clear()
+
+    @property
+    def group_days(self) -> Counter[str]:
+        """Days of honest links with two active accounts, by type of link."""
+        self._close()
+        return self._counted
 
 
 class _Trial:
@@ -214,6 +300,8 @@ class _Trial:
             case.leaked.update(theft.pairs)
 
     def _follow(self, ruling: Ruling) -> None:
+        if ruling.action == "review":
+            return
         name = ruling.account_id
         case = self._cases.get(name)
         if case is None:
@@ -226,8 +314,8 @@ class _Trial:
             if case.banned_s is None and ruling.action == "ban":
                 case.banned_s = ruling.issued_s
 
-    def outcome(self, days: Counter[str], requests: int) -> Outcome:
-        """Return what came of it; `days` are the account days of honest accounts."""
+    def outcome(self, days: Counter[str], group_days: Counter[str], requests: int) -> Outcome:
+        """Return what came of it; `days` are those of honest accounts, and of honest links."""
         wronged = {
             action: Counter(self._who[name] for name, _ in some)
             for action, some in self._wronged.items()
@@ -235,6 +323,7 @@ class _Trial:
         return Outcome(
             cases=list(self._cases.values()),
             days=days,
+            group_days=group_days,
             throttled=wronged["throttle"],
             banned=wronged["ban"],
             decisions=self._decisions,

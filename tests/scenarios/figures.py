@@ -9,7 +9,9 @@ from streams.render import moment
 from streams.simulate import World
 from tests.scenarios.evaluate import DAY_S, Case, Outcome
 
-OURS, BUCKET, WINDOW, PAIRS, TREES = "pairwatch", "bucket", "window", "pairs", "trees"
+#: Ours, and ours with each account judged for itself.
+OURS, BY_ITSELF = "pairwatch", "by itself"
+BUCKET, WINDOW, PAIRS, TREES = "bucket", "window", "pairs", "trees"
 #: A case that keeps more than this of its loot under enforcement is told as late.
 LATE_SHARE = 0.1
 
@@ -32,7 +34,10 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 class CaseFigures(msgspec.Struct, frozen=True):
-    """A `Case` in figures: seconds count from the attack's first request."""
+    """A `Case` in figures: seconds count from the attack's first request.
+
+    `in_group` says whether it was named as a member of a group.
+    """
 
     attack: str
     account_id: str
@@ -47,6 +52,7 @@ class CaseFigures(msgspec.Struct, frozen=True):
     passed: int
     active_days: float
     first_decision: str
+    in_group: bool
 
     @property
     def kept(self) -> float:
@@ -69,14 +75,34 @@ class FalseAlarm(msgspec.Struct, frozen=True):
     decision: str
 
 
+class Review(msgspec.Struct, frozen=True):
+    """A review of a group: how many were named, and how many of them do copy."""
+
+    group: str
+    named: int
+    copiers: int
+    decision: str
+
+    @property
+    def is_false(self) -> bool:
+        """Whether those named are mostly honest."""
+        return 2 * self.copiers < self.named
+
+
 class Figures(msgspec.Struct, frozen=True):
-    """An `Outcome` in figures."""
+    """An `Outcome` in figures.
+
+    `drawn_in` are the honest accounts that had a decision as members of a group.
+    """
 
     cases: list[CaseFigures]
     days: dict[str, int]
     throttled: dict[str, int]
     banned: dict[str, int]
     false_alarms: list[FalseAlarm]
+    group_days: dict[str, int]
+    reviews: list[Review]
+    drawn_in: list[str]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -118,8 +144,22 @@ def figures_of(world: World, outcome: Outcome) -> Figures:
     by_account: dict[str, list[Decision]] = {}
     for decision in outcome.decisions:
         by_account.setdefault(decision.value, []).append(decision)
+    reviews = [decision for decision in outcome.decisions if decision.action == "review"]
+    named = {
+        decision.value
+        for decision in outcome.decisions
+        if decision.scenario == "coordinated-sweep" and decision.scope == "account"
+    }.union(*(review.evidence.linked_accounts for review in reviews))
+    honest = {label.account_id for label in world.labels if label.honest}
     return Figures(
-        cases=[_case(case, by_account.get(case.label.account_id, [])) for case in outcome.cases],
+        cases=[
+            _case(
+                case,
+                by_account.get(case.label.account_id, []),
+                in_group=case.label.account_id in named,
+            )
+            for case in outcome.cases
+        ],
         days=outcome.days,
         throttled=outcome.throttled,
         banned=outcome.banned,
@@ -129,10 +169,21 @@ def figures_of(world: World, outcome: Outcome) -> Figures:
             if label.honest
             for decision in by_account.get(label.account_id, [])
         ],
+        group_days=outcome.group_days,
+        reviews=[
+            Review(
+                review.value,
+                len(review.evidence.linked_accounts),
+                len(set(review.evidence.linked_accounts) - honest),
+                in_words(review),
+            )
+            for review in reviews
+        ],
+        drawn_in=sorted(named & honest),
     )
 
 
-def _case(case: Case, decisions: list[Decision]) -> CaseFigures:
+def _case(case: Case, decisions: list[Decision], *, in_group: bool) -> CaseFigures:
     label = case.label
     first_s = case.first_s or 0.0
     stopped = [
@@ -154,6 +205,7 @@ def _case(case: Case, decisions: list[Decision]) -> CaseFigures:
         passed=case.passed,
         active_days=max(((label.attack_end_s or first_s) - first_s) / DAY_S, 1.0),
         first_decision=in_words(stopped[0]) if stopped else "",
+        in_group=in_group,
     )
 
 

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from streams.simulate.attacks.table import ALONE, ATTACKS, TOGETHER
 from tests.scenarios.figures import (
     BUCKET,
+    BY_ITSELF,
     LATE_SHARE,
     OURS,
     PAIRS,
@@ -34,6 +35,9 @@ def everything(run: Run) -> str:
             _heading(run),
             "Attacks, as pairwatch meets them. Pairs are those of all its accounts together.",
             _attacks(run),
+            "Groups: members named, members stopped and what leaks under enforcement, with each "
+            "account judged for itself and with the groups' models.",
+            groups(run),
             "Everybody else, as pairwatch treats them.",
             _others(run),
             "Beside simple baselines: accounts stopped · share leaked under enforcement.",
@@ -48,7 +52,15 @@ def everything(run: Run) -> str:
 
 def for_readme(run: Run) -> str:
     """Return the one table of the README, and what is missed."""
-    return "\n\n".join([_heading(run), _beside(run), _footnotes(run), listing(missed(run), "- ")])
+    return "\n\n".join(
+        [
+            _heading(run),
+            _beside(run),
+            _footnotes(run),
+            groups(run),
+            listing(missed(run), "- "),
+        ]
+    )
 
 
 def _heading(run: Run) -> str:
@@ -91,6 +103,45 @@ def _attacks(run: Run) -> str:
             row.append(percent(leaked, catalogue))
         rows.append([*row, _leak(cases)])
     return table(header, rows)
+
+
+def groups(run: Run) -> str:
+    """Return how attacks of groups fared, and what became of honest ones."""
+    header = ["group", "members", "named", "stopped", "by itself", "first decision", "leaks",
+              "by itself"]  # fmt: skip
+    rows = []
+    for attack in TOGETHER:
+        cases, alone = run.cases(OURS, attack), run.cases(BY_ITSELF, attack)
+        if not cases:
+            continue
+        after = [case.throttled_after_s for case in cases if case.throttled_after_s is not None]
+        rows.append(
+            [
+                attack,
+                str(len(cases)),
+                percent(sum(case.in_group for case in cases), len(cases)),
+                percent(len(after), len(cases)),
+                percent(sum(case.throttled_after_s is not None for case in alone), len(alone)),
+                span(median(after)) if after else DASH,
+                _leak(cases),
+                _leak(alone),
+            ]
+        )
+    ours = [(result, result.figures[OURS]) for result in run.results]
+    lines = [table(header, rows)] if rows else []
+    for when, some in (
+        ("without attack", [figures for result, figures in ours if not result.spec.attacks]),
+        ("with attacks", [figures for result, figures in ours if result.spec.attacks]),
+    ):
+        days = sum(sum(figures.group_days.values()) for figures in some)
+        wrong = sum(review.is_false for figures in some for review in figures.reviews)
+        drawn_in = sum(len(figures.drawn_in) for figures in some)
+        rate, interval = _rate(wrong, days, 10_000)
+        lines.append(
+            f"Worlds {when}: {wrong} false reviews on {days:,} group-days of honest links, {rate} "
+            f"per 10,000 ({interval}); {drawn_in} honest accounts drawn in."
+        )
+    return "\n\n".join(lines)
 
 
 def _others(run: Run) -> str:

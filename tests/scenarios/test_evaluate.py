@@ -27,9 +27,9 @@ from tests.scenarios.enforcement import Enforcement, Ruling
 from tests.scenarios.evaluate import (
     BESIDE_ATTACKERS,
     Judge,
+    Pairwatch,
     evaluate,
     evaluate_all,
-    pairwatch,
 )
 from tests.scenarios.text import table
 from tests.scenarios.worlds import plan
@@ -262,7 +262,7 @@ def test_every_detector_sees_the_same_world() -> None:
     world = simulate("smash-and-grab", seed=7, accounts=100, days=0.05)
     outcomes = evaluate_all(
         world,
-        {"ours": pairwatch(DetectionConfig(), 2), "bucket": LeakyBucket()},
+        {"ours": Pairwatch(DetectionConfig(), 2), "bucket": LeakyBucket()},
     )
     ours, bucket = outcomes["ours"], outcomes["bucket"]
     assert ours.days == bucket.days

@@ -8,9 +8,10 @@ from models.config import DetectionConfig
 from streams.simulate import simulate
 from streams.simulate.attacks.table import ALONE, ATTACKS, TOGETHER
 from tests.scenarios.baselines import FixedWindow, LeakyBucket, PairsADay, Trees
-from tests.scenarios.evaluate import evaluate_all, pairwatch
+from tests.scenarios.evaluate import Pairwatch, evaluate_all
 from tests.scenarios.figures import (
     BUCKET,
+    BY_ITSELF,
     OURS,
     PAIRS,
     TREES,
@@ -82,7 +83,8 @@ def judge(spec: Spec, config: DetectionConfig, partitions: int, thresholds: Thre
     outcomes = evaluate_all(
         world,
         {
-            OURS: pairwatch(config, partitions),
+            OURS: Pairwatch(config, partitions),
+            BY_ITSELF: Pairwatch(config, partitions, groups=False),
             BUCKET: LeakyBucket(),
             WINDOW: FixedWindow(),
             PAIRS: PairsADay(thresholds.pairs),

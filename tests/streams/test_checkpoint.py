@@ -13,15 +13,18 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from models.config import DetectionConfig
+from models.notices import Release, Subject
 from models.request import Request
 from streams.checkpoint import Checkpoints
 from streams.health import Readiness
 from streams.metrics import Metrics
 from streams.outbox import Row
+from streams.settings import Logs
 from streams.shard import Shard
 from streams.transport import Batch
 
-JUDGED, FORWARDED = TP("by-account", 0), TP("requests", 0)
+LOGS = Logs("by-account", "link-activity", "notices")
+JUDGED, FORWARDED, NOTICES = TP(LOGS.requests, 0), TP("requests", 0), TP(LOGS.notices, 0)
 
 
 class Broker:
@@ -51,6 +54,11 @@ class Broker:
             waiting.set_result(RecordMetadata("any", 0, at, 7, 0, 0, 0))
         self.waiting.clear()
 
+    async def apply_notices(self, shard: Shard) -> list[asyncio.Future[RecordMetadata]]:
+        shard.apply_notices()
+        self.written.append("notices applied")
+        return []
+
     async def is_member(self) -> bool:
         return self.is_member_now
 
@@ -75,7 +83,8 @@ def checkpoints(broker: Broker) -> Checkpoints:
         broker.is_member,
         Metrics(CollectorRegistry()),
         Readiness(dead_letters_per_minute=1),
-        JUDGED.topic,
+        LOGS,
+        broker.apply_notices,
         accounts_in_memory_max=10,
     )
 
@@ -83,11 +92,21 @@ def checkpoints(broker: Broker) -> Checkpoints:
 def judge(checkpoints: Checkpoints, broker: Broker, account_id: str = "ann") -> Shard:
     shard = checkpoints.shard(JUDGED)
     if shard is None:
-        shard = Shard(DetectionConfig(), "1", JUDGED.topic, 0, broker.rows.get)
+        shard = Shard(DetectionConfig(), "1", LOGS, 0, 1, broker.rows.get, lambda: (0, 0))
         checkpoints.add_shard(JUDGED, shard)
-    shard.detector.observe([Request(1e9, f"r{shard.offset}", account_id, "view")], [shard.offset])
-    shard.offset += 1
+    at = shard.offset
+    shard.judge([Request(1e9, f"r{at}", account_id, "view")], [at], at + 1)
     return shard
+
+
+def release(account_id: str) -> Release:
+    return Release(
+        id="n1",
+        by="mira",
+        why="a test",
+        issued_at="2001-09-09T01:46:40Z",
+        subject=Subject("account", account_id),
+    )
 
 
 async def settle() -> None:
@@ -112,6 +131,29 @@ async def test_each_step_waits_for_the_one_before(checkpoints: Checkpoints, brok
     assert await running == {JUDGED: 1}
     assert broker.written[2:] == ["table up to 7"]
     assert checkpoints.resume_offsets({JUDGED, FORWARDED}) == {JUDGED: 1}
+
+
+async def test_notices_take_effect_once_the_marker_that_promises_them_is_durable(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    shard = judge(checkpoints, broker)
+    shard.receive([(0, release("ann"))], 1)
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    for _ in range(2):
+        await settle()
+        broker.acknowledge()
+        assert "notices applied" not in broker.written
+        assert checkpoints.working(JUDGED).locked()  # no request comes in between
+    assert await running == {JUDGED: 1}
+    assert broker.written[-2:] == ["table up to 7", "notices applied"]
+    assert not checkpoints.is_settled
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    for _ in range(2):
+        await settle()
+        broker.acknowledge()
+    assert await running == {JUDGED: 1, NOTICES: 1}
+    assert checkpoints.is_settled
+    assert checkpoints.resume_offsets({JUDGED, NOTICES}) == {JUDGED: 1, NOTICES: 1}
 
 
 async def test_nothing_follows_a_checkpoint_that_failed(

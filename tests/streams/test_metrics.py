@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import streams.metrics
 from streams.codec import REASONS
 from streams.metrics import Metrics
+from tests.decisions import decision
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def test_two_workers_in_one_process_count_apart() -> None:
 def test_a_decision_is_counted_by_action_scenario_and_mode_with_its_delay(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
-    metrics.count_decision("throttle", "catalogue-sweep", simulated=True, seconds=0.2)
-    labels = {"action": "throttle", "scenario": "catalogue-sweep", "simulated": "true"}
+    made = decision(simulated=True)
+    metrics.count_decision(made, seconds=0.2)
+    labels = {"action": "throttle", "scenario": made.scenario, "simulated": "true"}
     assert registry.get_sample_value("pairwatch_decisions_total", labels) == 1
     assert registry.get_sample_value("pairwatch_event_to_decision_seconds_sum") == 0.2
     fast = registry.get_sample_value("pairwatch_event_to_decision_seconds_bucket", {"le": "0.1"})
@@ -95,13 +97,16 @@ def test_everything_is_valid_openmetrics_under_our_name_with_a_help_text(
         assert family.name.startswith("pairwatch_")
         assert family.documentation
         if family.type == "histogram":
-            assert family.name.endswith(("_seconds", "_bytes"))
+            assert family.name.endswith(("_seconds", "_bytes", "_score"))  # a score has no unit
 
 
 def test_no_label_carries_what_comes_from_outside(
     registry: CollectorRegistry, metrics: Metrics
 ) -> None:
-    bounded = {"outcome", "reason", "action", "scenario", "simulated", "topic", "partition"}
+    bounded = {"outcome", "reason", "action", "scenario", "simulated", "topic", "partition"} | {
+        "signal",
+        "kind",
+    }
     for collector in vars(metrics).values():
         assert set(getattr(collector, "_labelnames", ())) <= bounded
 

@@ -227,7 +227,7 @@ def test_check_config_says_what_will_happen_and_shows_no_secret(
 
     words = run()
     assert "Shadow mode: every decision is marked simulated" in words
-    assert "with TLS and a password as watch (SCRAM-SHA-512)" in words
+    assert "with TLS and credentials as watch (SCRAM-SHA-512)" in words
     assert "catalogue.size is not set" in words
     assert "Scenario request-flood is switched off" in words
     assert json.loads(run("--json"))["kafka"]["sasl_username"] == "watch"

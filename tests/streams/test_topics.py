@@ -51,6 +51,8 @@ async def test_creates_what_is_missing_and_then_finds_nothing_to_do(
     assert {report.name: report.partitions for report in reports} == {
         settings.topics.requests: 2,
         settings.topics.requests_by_account: 2,
+        settings.topics.link_activity: 2,
+        settings.topics.notices: 2,
         changelog_topic(settings): 2,
         settings.topics.decisions: 2,
         settings.topics.decisions_state: 2,

@@ -1,0 +1,96 @@
+"""The blast radius: a broken upstream must end as simulated decisions, not in a mass ban."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from models.signals import HOUR_S
+
+#: Fewer accounts than this are no blast: in a small partition three copiers may well be a tenth.
+_HIT_MIN = 8
+#: Requests of others that were due, going by the hour before, while only one account was heard:
+#: where so many are due there are none by chance once in e^20 times.
+_DUE_MAX = 20.0
+#: Fewer accounts than this may fall silent by themselves.
+_CROWD_MIN = 20
+_USUAL_S = HOUR_S
+
+
+class Breaker(msgspec.Struct, array_like=True):
+    """Opens when decisions would hit more than an attack explains.
+
+    There are two ways. More than a set share of the accounts that were active within the hour
+    would be hit within the hour. Or all others fall silent while one account is to be hit, as
+    they do when a gateway calls everybody by one name.
+
+    Parameters
+    ----------
+    is_open
+        Whether decisions are simulated, whatever the mode. Only people close it.
+    hour_s
+        When the running hour began, Unix seconds; the one before it counts as well.
+    active, hit
+        Accounts in the hour before, and in the running one.
+    turns
+        Times that a request was another account's than the one before it; fading over an hour.
+    mark, turn_s
+        Whose requests (a hash) have been the only ones since when, Unix seconds.
+    """
+
+    is_open: bool = False
+    hour_s: float = 0.0
+    active: tuple[int, int] = (0, 0)
+    hit: tuple[int, int] = (0, 0)
+    turns: float = 0.0
+    mark: int = -1
+    turn_s: float = 0.0
+
+    def see(self, mark: int, ts: float) -> None:
+        """Take note of whose request it is."""
+        if mark != self.mark:
+            self.turns = self.turns * math.exp(-max(ts - self.turn_s, 0.0) / _USUAL_S) + 1.0
+            self.mark, self.turn_s = mark, max(ts, self.turn_s)
+
+    def begin_account_hour(self, now_s: float) -> None:
+        """Count an account that is active in a new hour."""
+        self._go_on(now_s)
+        self.active = (self.active[0], self.active[1] + 1)
+
+    def strike(self, mark: int, now_s: float, share_max: float, *, is_new: bool) -> bool:
+        """Judge a decision about an account; return whether the breaker is open.
+
+        Parameters
+        ----------
+        mark
+            The account's hash.
+        now_s
+            Event time, Unix seconds.
+        share_max
+            Accounts that may be hit within an hour, as a share (0–1) of those active.
+        is_new
+            Whether the account had no decision in force.
+        """
+        self._go_on(now_s)
+        self.hit = (self.hit[0], self.hit[1] + is_new)
+        is_blast = sum(self.hit) >= _HIT_MIN and sum(self.hit) > share_max * max(self.active)
+        # What is usual fades meanwhile: a night falls without anybody's fault.
+        faded = 1 - math.exp(-max(now_s - self.turn_s, 0.0) / _USUAL_S)
+        due = self.turns * faded if mark == self.mark else 0.0
+        is_silence = due > _DUE_MAX and max(self.active) >= _CROWD_MIN
+        self.is_open = self.is_open or is_blast or is_silence
+        return self.is_open
+
+    def close(self) -> None:
+        """Mean decisions again, and count from nothing."""
+        self.is_open, self.hit = False, (0, 0)
+
+    def _go_on(self, now_s: float) -> None:
+        """Go on to the hour (event time) that a time falls into."""
+        if now_s < self.hour_s + HOUR_S:
+            return
+        is_next = now_s < self.hour_s + 2 * HOUR_S
+        self.active = (self.active[1] if is_next else 0, 0)
+        self.hit = (self.hit[1] if is_next else 0, 0)
+        self.hour_s = now_s - now_s % HOUR_S

@@ -1,0 +1,334 @@
+"""The decisions of one partition: who gets one, who has one in force, and what people say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+
+from models.breaker import Breaker
+from models.config import DetectionConfig
+from models.decision import Decision, DetectorIdentity, Reason, Source
+from models.hashing import hash32
+from models.link_activity import links_of
+from models.notices import (
+    Allow,
+    Approve,
+    Calendar,
+    Confirm,
+    Notice,
+    Overturn,
+    Reject,
+    Release,
+    SetMode,
+    Subject,
+    Verdict,
+    seconds,
+)
+from models.policy import Finding, Order, decide
+from models.population import Population
+from models.profile import Profile
+from models.request import Request
+from models.steering import Approval, Steering
+from models.verdict import Cause, Grounds, decision_id, write
+
+#: Subjects with a decision in force that one partition keeps in mind: 400 KB. Those beyond it run
+#: out by themselves, as every decision says when.
+IN_FORCE_MAX = 10_000
+#: What covers the members of an approved group.
+_GROUP_SCENARIO = "coordinated-sweep"
+
+Feedback = Literal["confirm", "overturn"]
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    in_force: dict[str, float]
+    breaker: Breaker
+
+
+class Docket:
+    """Turns findings into decisions, and what people say into releases.
+
+    Parameters
+    ----------
+    config
+        The operator's part.
+    identity
+        Goes into the decisions.
+    population
+        The peers, for figures; it hears the feedback.
+    profile_of
+        Returns an account's live profile, `None` if nothing is known of it.
+    """
+
+    def __init__(
+        self,
+        config: DetectionConfig,
+        identity: DetectorIdentity,
+        population: Population,
+        profile_of: Callable[[str], Profile | None],
+    ) -> None:
+        self._identity = identity
+        self._population = population
+        self._profile_of = profile_of
+        self._share_max = config.blast_radius_share
+        self.steering = Steering(config)
+        self.steering_changed = False
+        self.breaker = Breaker()
+        #: Key of a subject → when its decision ends, Unix seconds.
+        self._in_force: dict[str, float] = {}
+        self._next_end_s = float("inf")
+
+    def judge(
+        self,
+        cause: Cause,
+        profile: Profile,
+        finding: Finding,
+        grounds: Callable[[], Grounds],
+        links: Iterable[str] = (),
+        address: str | None = None,
+    ) -> Decision | None:
+        """Decide about an account, unless what is in force is enough or people have said no.
+
+        Parameters
+        ----------
+        cause
+            What tipped the balance.
+        profile
+            The account's; its standing changes with the decision.
+        finding
+            How grave it is.
+        grounds
+            Says why; asked for after the standing has changed.
+        links, address
+            The account's, as far as they are known: `<link type>:<link value>`.
+        """
+        links = tuple(links)
+        if self.steering.is_allowed(cause.account_id, links, address, cause.ts):
+            return None
+        order = decide(profile.standing, finding, cause.ts)
+        return (
+            None if order is None else self._decide(cause, profile, order, grounds, links, address)
+        )
+
+    def cover(self, cause: Cause, profile: Profile, request: Request) -> Decision | None:
+        """Decide about an account that is part of a group for which a person approved it."""
+        links = ties_of(request)
+        approved = self.steering.approval(links, cause.ts)
+        standing = profile.standing
+        if approved is None:
+            return None
+        group, approval = approved
+        if standing.in_force(cause.ts) and (
+            standing.action == "ban" or approval.action == standing.action
+        ):
+            return None
+        if self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
+            return None
+        order = Order(approval.action, approval.expires_s)
+        return self._decide(
+            cause, profile, order, lambda: _approved(group, approval), links, request.ip
+        )
+
+    def _decide(
+        self,
+        cause: Cause,
+        profile: Profile,
+        order: Order,
+        grounds: Callable[[], Grounds],
+        links: tuple[str, ...],
+        address: str | None,
+    ) -> Decision:
+        is_new = not profile.standing.in_force(cause.ts)
+        profile.standing = profile.standing.follow(order, cause.ts)
+        why = grounds()
+        is_broken = self.breaker.strike(profile.mark, cause.ts, self._share_max, is_new=is_new)
+        standing = profile.standing
+        profile.standing = msgspec.structs.replace(
+            standing,
+            decision_id=decision_id(
+                f"account:{cause.account_id}", standing.revision, standing.action, cause.id
+            ),
+            scenario=why.scenario,
+            simulated=is_broken or self.steering.simulated(why.scenario),
+            links=tuple(hash32(link) for link in links),
+            address=address or "",
+        )
+        self._hold(f"account:{cause.account_id}", order.expires_s)
+        return write(cause, profile, self._population, why, self._identity)
+
+    def hold(self, decision: Decision) -> None:
+        """Keep the end of a decision about a group in mind, or that it was answered."""
+        if decision.expires_at is None:
+            self._in_force.pop(decision.key, None)
+        else:
+            self._hold(decision.key, seconds(decision.expires_at))
+
+    def _hold(self, key: str, expires_s: float) -> None:
+        if len(self._in_force) < IN_FORCE_MAX or key in self._in_force:
+            self._in_force[key] = expires_s
+            self._next_end_s = min(self._next_end_s, expires_s)
+
+    @property
+    def reviews_waiting(self) -> int:
+        """Groups about which a person has been asked and has not answered."""
+        return sum(key.startswith("group:") for key in self._in_force)
+
+    def apply(self, notice: Notice, source: Source) -> list[Decision]:
+        """Do as a notice says; return the decisions that follow.
+
+        Parameters
+        ----------
+        notice
+            An operator's message, or another model's verdict; one with a known id does nothing.
+        source
+            Where it stands.
+        """
+        if not self.steering.hear(notice.id):
+            return []
+        self.steering_changed = True
+        match notice:
+            case Verdict():
+                return self._hear_verdict(notice, source)
+            case Allow(subject=subject):
+                self.steering.allow(notice)
+                now_s, is_allowed = notice.issued_s, self.steering.is_allowed
+                links = (subject.value,) if subject.scope == "group" else ()
+                return self._release(
+                    notice,
+                    subject,
+                    source,
+                    lambda name, profile: is_allowed(name, links, profile.standing.address, now_s),
+                )
+            case Release(subject=subject):
+                self.steering.withdraw(subject)
+                return self._release(notice, subject, source, lambda *_: True)
+            case Approve():
+                self.steering.approve(notice)
+            case Confirm(subject=subject) | Overturn(subject=subject):
+                return self._hear_feedback(notice, subject, source)
+            case SetMode():
+                self.steering.set_mode(notice)
+                if notice.scenario is None:
+                    self.breaker.close()
+                return self._release(notice, None, source, self._is_meant_no_more)
+            case Calendar():
+                self.steering.plan(notice)
+            case Reject():
+                pass  # the group's own models hear it
+        return []
+
+    def _hear_verdict(self, verdict: Verdict, source: Source) -> list[Decision]:
+        profile = self._profile_of(verdict.account_id)
+        if profile is None:
+            return []
+        decision = self.judge(
+            Cause(verdict.id, verdict.account_id, verdict.at_s, source),
+            profile,
+            Finding(throttle=True, ban=verdict.grave, kinds=2, warm=self._population.warm),
+            lambda: Grounds(
+                verdict.scenario,
+                verdict.score,
+                verdict.reasons,
+                verdict.limit_per_minute,
+                verdict.linked_accounts,
+            ),
+            (verdict.group.removeprefix("group:"),),
+        )
+        return [] if decision is None else [decision]
+
+    def _hear_feedback(
+        self, notice: Confirm | Overturn, subject: Subject, source: Source
+    ) -> list[Decision]:
+        is_right = isinstance(notice, Confirm)
+        self._population.feedback(right=is_right)  # whosever account it is: calibration is shared
+        profile = self._profile_of(subject.value) if subject.scope == "account" else None
+        if profile is None:
+            return []
+        standing = profile.standing
+        profile.standing = standing.judged_right() if is_right else standing.judged_wrong()
+        if isinstance(notice, Confirm) or standing.decision_id != notice.decision_id:
+            return []
+        return self._release(notice, subject, source, lambda *_: True)
+
+    def _release(
+        self,
+        notice: Allow | Release | Overturn | SetMode,
+        subject: Subject | None,
+        source: Source,
+        is_due: Callable[[str, Profile], bool],
+    ) -> list[Decision]:
+        """Lift what is in force for those of a subject's accounts that are due."""
+        if subject is not None and subject.scope == "account":
+            account_ids = [subject.value]
+        else:
+            keys = (key.partition(":") for key in self._in_force)
+            account_ids = [value for scope, _, value in keys if scope == "account"]
+        group = hash32(subject.value) if subject is not None and subject.scope == "group" else None
+        released = []
+        for account_id in account_ids:
+            profile, key = self._profile_of(account_id), f"account:{account_id}"
+            if (
+                profile is not None
+                and profile.standing.action != "none"
+                and (key in self._in_force or profile.standing.in_force(notice.issued_s))
+                and (group is None or group in profile.standing.links)
+                and is_due(account_id, profile)
+            ):
+                self._in_force.pop(key, None)
+                cause = Cause(notice.id, account_id, notice.issued_s, source)
+                released.append(self._let_go(cause, profile, type(notice).__struct_config__.tag))
+        return released
+
+    def _let_go(self, cause: Cause, profile: Profile, kind: object) -> Decision:
+        scenario = profile.standing.scenario
+        standing = profile.standing.release(cause.ts)
+        subject = f"account:{cause.account_id}"
+        profile.standing = msgspec.structs.replace(
+            standing, decision_id=decision_id(subject, standing.revision, "release", cause.id)
+        )
+        # Who said it and why stands in the audit: what a customer is shown is not written by hand.
+        reason = Reason(
+            f"lifted by an operator ({kind}, message {cause.id})", 1, 0, "messages", 1.0
+        )
+        grounds = Grounds(scenario, 0.0, (reason,))
+        return write(cause, profile, self._population, grounds, self._identity)
+
+    def _is_meant_no_more(self, _: str, profile: Profile) -> bool:
+        standing = profile.standing
+        return not standing.simulated and self.steering.simulated(standing.scenario)
+
+    def expire(self, now_s: float) -> list[str]:
+        """Return the keys of those whose decision has run out by event time, each once."""
+        if now_s < self._next_end_s:
+            return []
+        ended = [key for key, end_s in self._in_force.items() if end_s <= now_s]
+        for key in ended:
+            del self._in_force[key]
+        self._next_end_s = min(self._in_force.values(), default=float("inf"))
+        return ended
+
+    def to_bytes(self) -> bytes:
+        """Encode what is in force and the breaker."""
+        return msgspec.msgpack.encode(_Wire(self._in_force, self.breaker))
+
+    def restore(self, data: bytes, steering: bytes | None) -> None:
+        """Take up what `to_bytes` and the steering's own encoded."""
+        wire = msgspec.msgpack.decode(data, type=_Wire)
+        self._in_force, self.breaker = wire.in_force, wire.breaker
+        self._next_end_s = min(self._in_force.values(), default=float("inf"))
+        if steering is not None:
+            self.steering.restore(steering)
+
+
+def ties_of(request: Request) -> tuple[str, ...]:
+    """Return all that could tie a request's account to others, as `<link type>:<link value>`."""
+    told = (f"{kind}:{value}" for kind, value in request.links.items())
+    return tuple(dict.fromkeys((*told, *links_of(request))))
+
+
+def _approved(group: str, approval: Approval) -> Grounds:
+    said = f"part of {group}, for which an operator approved this (message {approval.notice_id})"
+    reason = Reason(said, 1, 0, "approvals", 1.0)
+    return Grounds(_GROUP_SCENARIO, 1.0, (reason,), approval.limit_per_minute)

@@ -1,0 +1,308 @@
+"""The accounts' side: samples what each account chooses, and tells of it while it grows."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from operator import add
+
+import msgspec
+
+from models.hashing import hash32, hash64
+from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity, links_of
+from models.population import Population
+from models.profile import StateVersionError
+from models.request import Request
+from models.signals import DAY_S, HOUR_S
+
+#: An account's links of a day that are told of: at home, on the way and at work.
+_LINKS_MAX = 10
+#: First told of at this many choices, and again as they grow by half: a busy day is a dozen
+#: records, and a copier is told of eight choices after its day began.
+TOLD_FROM, _TOLD_GROWTH = 8, 1.5
+#: After the first time a day is told of only while its evidence is above this (decibans): of nine
+#: people in ten it isn't.
+_TOLD_EVIDENCE_MIN = 0.0
+#: Where every hash is kept.
+ALL = 2**32 - 1
+#: Parts (0–1) of an account's choices that may be those of a person, weighed alike: a copier who
+#: also lives a life of its own is still one. Beyond a half it is a person with odd corners.
+HONEST_PARTS = (0.0, 0.25, 0.5)
+#: What one choice may say for a copier, tenths of a deciban: two to one. Who comes upon an odd
+#: corner opens several pairs there, which are no witnesses independent of each other, and two who
+#: share one need a while to meet in it.
+CHOICE_TENTHS_MAX = 30
+#: What a choice adds for each of the parts, by its evidence in tenths of a deciban.
+_ADDED = {
+    tenths: [
+        10 * math.log10(part + (1 - part) * 10 ** (min(tenths, CHOICE_TENTHS_MAX) / 100))
+        for part in HONEST_PARTS
+    ]
+    for tenths in range(-128, 128)
+}
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    version: int
+    day: int
+    chosen: int
+    told_at: int
+    first_s: float
+    hours: int
+    steps_up: int
+    steps: int
+    last_pair: str
+    below: int
+    weights: list[float]
+    pairs: bytes
+    evidence: bytes
+    owners: bytes
+    links: list[str]
+
+
+class Day:
+    """What an account has chosen on one day."""
+
+    __slots__ = (
+        "below",
+        "chosen",
+        "client",
+        "day",
+        "evidence",
+        "first_s",
+        "hours",
+        "last_pair",
+        "links",
+        "owners",
+        "pairs",
+        "steps",
+        "steps_up",
+        "told_at",
+        "weights",
+    )
+
+    def __init__(self, day: int, first_s: float) -> None:
+        self.day = day
+        self.first_s = first_s
+        self.chosen = self.hours = self.steps = self.steps_up = 0
+        self.told_at = TOLD_FROM
+        self.last_pair = ""
+        self.below = ALL
+        #: For each of `HONEST_PARTS`: what all choices say, decibans.
+        self.weights = [0.0] * len(HONEST_PARTS)
+        self.pairs = array("I")
+        self.evidence = array("b")
+        self.owners = array("H")
+        self.links: list[str] = []
+        #: What the latest links were taken from.
+        self.client: object = None
+
+    def choose(self, pair: int, evidence: int, owner: str | None) -> None:
+        """Weigh a choice (tenths of a deciban), and keep its pair (64-bit hash) in the sample."""
+        self.chosen += 1
+        self.weights = list(map(add, self.weights, _ADDED[evidence]))
+        pair >>= 32  # those bits by which the popularity doesn't tell pairs apart
+        if pair > self.below:
+            return
+        at = bisect_left(self.pairs, pair)
+        if at < len(self.pairs) and self.pairs[at] == pair:
+            return
+        self.pairs.insert(at, pair)
+        self.evidence.insert(at, evidence)
+        self.owners.insert(at, owner_mark(owner) if owner else 0)
+        if len(self.pairs) > SAMPLE_MAX:
+            self.below = self.pairs.pop() - 1
+            self.evidence.pop()
+            self.owners.pop()
+
+    def step(self, pair_id: str) -> None:
+        """Compare a pair's id with that of the choice before: who walks ids always goes one way."""
+        if self.last_pair and len(pair_id) == len(self.last_pair):
+            self.steps += 1
+            self.steps_up += pair_id > self.last_pair
+        self.last_pair = pair_id
+
+    @property
+    def weight(self) -> float:
+        """What all choices say together, decibans."""
+        return mean_of_odds(self.weights)
+
+    def to_bytes(self) -> bytes:
+        return msgspec.msgpack.encode(
+            _Wire(
+                VERSION,
+                self.day,
+                self.chosen,
+                self.told_at,
+                self.first_s,
+                self.hours,
+                self.steps_up,
+                self.steps,
+                self.last_pair,
+                self.below,
+                self.weights,
+                self.pairs.tobytes(),
+                self.evidence.tobytes(),
+                self.owners.tobytes(),
+                self.links,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Day:
+        wire = msgspec.msgpack.decode(data, type=_Wire)
+        if wire.version > VERSION:
+            raise StateVersionError(
+                f"choices of version {wire.version}; this pairwatch knows up to {VERSION}"
+            )
+        day = cls(wire.day, wire.first_s)
+        day.chosen, day.told_at, day.hours = wire.chosen, wire.told_at, wire.hours
+        day.steps_up, day.steps, day.last_pair = wire.steps_up, wire.steps, wire.last_pair
+        day.below, day.weights, day.links = wire.below, wire.weights, wire.links
+        day.pairs.frombytes(wire.pairs)
+        day.evidence.frombytes(wire.evidence)
+        day.owners.frombytes(wire.owners)
+        return day
+
+
+class Activities:
+    """Follows what the accounts of a partition choose; one for each partition.
+
+    Costs one look at the popularity for each choice; an account is told of as its choices grow
+    by a constant factor, so that the records of a day grow with their logarithm.
+
+    Parameters
+    ----------
+    population
+        Knows what reading a pair says. It is only read here.
+    load
+        Returns an account's encoded choices, `None` if there are none.
+    """
+
+    def __init__(self, population: Population, load: Callable[[str], bytes | None]) -> None:
+        self._population = population
+        self._load = load
+        self._days: dict[str, Day] = {}
+        self._changed: dict[str, Day] = {}
+
+    def observe(self, request: Request, mark: int) -> list[LinkActivity]:
+        """Take note of a request that is new and hasn't been learned from yet.
+
+        Parameters
+        ----------
+        request
+            The request.
+        mark
+            The account's hash, as the pairs' popularity knows it.
+
+        Returns
+        -------
+        A record for each of the account's links if it is time to tell of it.
+        """
+        if not _is_choice(request):
+            return []
+        weigh = self._population.popularity.evidence
+        day, told = self._day_of(request), []
+        for pair_id in request.pair_ids:
+            pair = hash64(pair_id)
+            evidence = weigh(pair, mark)
+            if evidence is not None:
+                day.choose(pair, tenths_of(evidence), request.owner_id)
+                day.step(pair_id)
+        day.hours |= 1 << int(request.ts % DAY_S // HOUR_S)
+        client = (request.ip, request.ja4, request.asn, request.links)
+        if client != day.client:
+            # Not a part of the state: without it the same links are only looked up once more.
+            day.client = client
+            day.links += [one for one in links_of(request) if one not in day.links]
+            del day.links[_LINKS_MAX:]
+        if day.chosen >= day.told_at:
+            if day.told_at == TOLD_FROM or day.weight > _TOLD_EVIDENCE_MIN:
+                told = self._tell(day, request)
+            while day.told_at <= day.chosen:
+                day.told_at = math.ceil(day.told_at * _TOLD_GROWTH)
+        return told
+
+    def _day_of(self, request: Request) -> Day:
+        account_id, number = request.account_id, int(request.ts // DAY_S)
+        day = self._days.get(account_id)
+        if day is None and (data := self._load(account_id)):
+            day = self._days[account_id] = Day.from_bytes(data)
+        if day is None or day.day < number:
+            day = Day(number, request.ts)
+            self._days[account_id] = day
+        self._changed[account_id] = day
+        return day
+
+    def _tell(self, day: Day, request: Request) -> list[LinkActivity]:
+        pairs, evidence = day.pairs.tobytes(), day.evidence.tobytes()
+        owners, size = day.owners.tobytes(), self._population.catalogue_size
+        weight = day.weight
+        return [
+            LinkActivity(
+                version=VERSION,
+                link=link,
+                account_id=request.account_id,
+                day=day.day,
+                at_s=request.ts,
+                request_id=request.request_id,
+                chosen=day.chosen,
+                weight=weight,
+                first_s=day.first_s,
+                hours=day.hours,
+                steps_up=day.steps_up,
+                steps=day.steps,
+                catalogue_size=size,
+                below=day.below,
+                pairs=pairs,
+                evidence=evidence,
+                owners=owners,
+            )
+            for link in day.links
+        ]
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Encode the choices of the accounts that have changed since the last snapshot."""
+        changed, self._changed = self._changed, {}
+        return {account_id: day.to_bytes() for account_id, day in changed.items()}
+
+    def forget(self, account_ids: Iterable[str]) -> None:
+        """Let go of accounts whose snapshot is durable: they are loaded again when needed."""
+        for account_id in account_ids:
+            if account_id not in self._changed:
+                self._days.pop(account_id, None)
+
+
+def _is_choice(request: Request) -> bool:
+    """Whether a request opens pairs of others."""
+    return (
+        request.action in ("view", "download")
+        and request.status < 400
+        and request.owner_id != request.account_id
+        and bool(request.pair_ids)
+    )
+
+
+@lru_cache(maxsize=256)  # one for each class of popularity, until they are weighed anew
+def tenths_of(evidence: float) -> int:
+    """Return decibans as tenths that fit into a signed byte."""
+    return min(max(round(10 * evidence), -128), 127)
+
+
+def owner_mark(account_id: str) -> int:
+    """Return 16 bits that stand for an owner, never 0."""
+    return hash32(account_id) % 65_535 + 1
+
+
+def mean_of_odds(weights: Sequence[float]) -> float:
+    """Return the decibans of the mean of odds that are given in decibans.
+
+    >>> round(mean_of_odds([30.0, 0.0]), 1)
+    27.0
+    """
+    most = max(weights)
+    mean = sum(10 ** ((weight - most) / 10) for weight in weights) / len(weights)
+    return most + 10 * math.log10(mean)

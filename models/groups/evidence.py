@@ -1,0 +1,181 @@
+"""What members' choices say together: how rare they are, and how little they overlap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.groups.activities import CHOICE_TENTHS_MAX, HONEST_PARTS
+from models.groups.member import Member
+
+Floats = npt.NDArray[np.float64]
+
+#: Honest explanations of an overlap, of which the best one counts: how much members' tastes agree
+#: (times the overlap that popularity alone predicts for independent readers), and the part of
+#: their choices that they share whatever it is, as colleagues do who work on the same things.
+_HONEST = ((1.0, 0.0), (0.1, 0.0), (1.0, 0.05), (1.0, 0.2), (1.0, 0.6))
+#: Who divides the work chooses what another has chosen by mistake only, and in a life beside it.
+_MISTAKES, _LIFE_BESIDE = 0.01, 0.2
+#: Up to this (decibans) odds are what they say: one honest account-day in 2,000 gets there.
+#: Beyond, people with odd tastes are more than odds have it; an account-day at 54 decibans is one
+#: in 6,000, and so a deciban counts a quarter (measured over simulated weeks, where each
+#: account-day's choices were weighed by the other accounts' of its partition).
+_TRUE_MAX, _BEYOND = 32.0, 0.25
+#: One member's evidence counts up to this: what is known of people reaches no further than one in
+#: a million.
+_MEMBER_EVIDENCE_MAX = 60.0
+#: The largest part (0–1) of a link that is believed to copy: belonging alone proves nothing.
+_PART_MAX = 0.9
+#: The least that a member's own choices must say (20 decibans are 100 to 1), whoever the others
+#: are, and what they and the group must say together: 1,000 to one, for a ban 10,000.
+_OWN_MIN, _FOUND, _GRAVE = 20.0, 30.0, 40.0
+
+
+#: By the evidence of a choice (tenths of a deciban, as an unsigned byte): how many times likelier
+#: a copier makes it, and what it adds for each of the parts, as decimal logarithms.
+_TENTHS = np.arange(256, dtype=np.uint8).view(np.int8)
+_LIKELIER = 10.0 ** (_TENTHS / 100.0)
+_ADDED = [
+    np.log10(part + (1 - part) * np.minimum(_LIKELIER, 10.0 ** (CHOICE_TENTHS_MAX / 100.0)))
+    for part in HONEST_PARTS
+]
+#: The natural logarithm is much the fastest.
+_DECIBANS = 10 / math.log(10)
+
+
+class Weighed(NamedTuple):
+    """What the members of a link have chosen, weighed together.
+
+    Parameters
+    ----------
+    own
+        For each member, what its own choices say (decibans) beside those of the others.
+    shared, shared_expected
+        For each member, sampled choices that another has made too, and how many there would be
+        of independent readers.
+    """
+
+    own: Floats
+    shared: Floats
+    shared_expected: Floats
+
+
+class Finding(NamedTuple):
+    """What a link's members are together.
+
+    Parameters
+    ----------
+    evidence
+        What speaks for copiers among them, decibans, whichever one member is left out.
+    found, grave
+        Positions of the members who belong to them, those who do beyond doubt among them.
+    """
+
+    evidence: float
+    found: list[int]
+    grave: set[int]
+
+
+def weigh(members: Sequence[Member]) -> Weighed:
+    """Weigh the latest day of each member.
+
+    A choice that another member has made too, or of a pair that belongs to a member, says nothing
+    by its rarity: it is how people look who work together.
+    """
+    count = len(members)
+    sizes = np.array([len(member.pairs) // 4 for member in members])
+    whose = np.repeat(np.arange(count), sizes)
+    pairs = np.frombuffer(b"".join(member.pairs for member in members), dtype=np.uint32)
+    tenths = np.frombuffer(b"".join(member.evidence for member in members), dtype=np.uint8)
+    owners = np.frombuffer(b"".join(member.owners for member in members), dtype=np.uint16)
+    ordered = np.sort(pairs)
+    shared = np.isin(pairs, ordered[1:][ordered[1:] == ordered[:-1]])
+    is_member = np.zeros(2**16, dtype=np.bool_)
+    is_member[[member.mark for member in members]] = True
+    alone = (~(shared | is_member[owners])).astype(np.float64)
+    scale = np.array(
+        [max(member.chosen / max(len(member.pairs) // 4, 1), 1.0) for member in members]
+    )
+
+    def summed(amounts: Floats) -> Floats:
+        return np.bincount(whose, amounts, count).astype(np.float64)
+
+    rare = _mean_of_odds(np.stack([10 * scale * summed(alone * added[tenths]) for added in _ADDED]))
+
+    sizes_of_catalogue = np.array([member.catalogue_size for member in members], dtype=np.float64)
+    expected = _choices_of_others(members, pairs, whose) / sizes_of_catalogue[whose]
+    expected /= _LIKELIER[tenths]
+    meets = 1 - np.exp(-expected)
+    divided = np.minimum(_MISTAKES + _LIFE_BESIDE * meets, 0.99)
+    overlap = summed(np.log(np.where(shared, divided, 1 - divided)))
+    honest = np.full(count, -np.inf)
+    unmet = {taste: np.exp(-taste * expected) for taste in {taste for taste, _ in _HONEST}}
+    for taste, in_common in _HONEST:
+        apart = np.clip((1 - in_common) * unmet[taste], 1e-9, 1 - 1e-6)
+        honest = np.maximum(honest, summed(np.log(np.where(shared, 1 - apart, apart))))
+    return Weighed(
+        own=np.array([member.past for member in members])
+        + rare
+        + _DECIBANS * scale * (overlap - honest),
+        shared=summed(shared.astype(np.float64)),
+        shared_expected=summed(meets),
+    )
+
+
+def _choices_of_others(
+    members: Sequence[Member], pairs: npt.NDArray[np.uint32], whose: npt.NDArray[np.int64]
+) -> Floats:
+    """Return for each sampled pair how many choices of others it would be seen among."""
+    reach = np.array([member.below for member in members], dtype=np.int64)
+    chosen = np.array([member.chosen for member in members], dtype=np.float64)
+    order = np.argsort(reach, kind="stable")
+    # Those whose sample reaches at least as far as the pair's hash.
+    beyond = np.concatenate([np.cumsum(chosen[order][::-1])[::-1], [0.0]])
+    return np.maximum(beyond[np.searchsorted(reach[order], pairs)] - chosen[whose], 0.0)
+
+
+def find(own: Floats, seen: int) -> Finding:
+    """Find those who copy among a link's members.
+
+    Each member copies with an unknown chance, the same for all: the mean over what it may be is
+    the evidence for the link (an e-value; Vovk and Wang, E-values: Calibration, combination and
+    applications, Annals of Statistics 2021), and the likeliest is every member's prior. So three
+    of two hundred must each speak for themselves, and thirty of thirty for each other.
+
+    Parameters
+    ----------
+    own
+        What each member's own choices say, decibans.
+    seen
+        Members of the link, also those not among these; at least as many.
+    """
+    own = np.minimum(own, _TRUE_MAX + _BEYOND * np.maximum(own - _TRUE_MAX, 0.0))
+    own = np.minimum(own, _MEMBER_EVIDENCE_MAX)
+    strongest = int(np.argmax(own))
+    without = _over_parts(np.delete(own, strongest), seen - 1)[1]
+    evidence = float(_mean_of_odds(without))
+    parts, together = _over_parts(own, seen)
+    part = float(parts[np.argmax(together)])
+    odds = own + 10 * math.log10(part / (1 - part))
+    found = np.flatnonzero((odds >= _FOUND) & (own >= _OWN_MIN)).tolist()
+    return Finding(evidence, found, {at for at in found if odds[at] >= _GRAVE})
+
+
+def _over_parts(own: Floats, seen: int) -> tuple[Floats, Floats]:
+    """Return what the part of copiers may be, and what each such part says."""
+    least = min(2 / (seen + 1), _PART_MAX)
+    steps = max(math.ceil(math.log2(_PART_MAX / least)), 0) + 1
+    parts = np.minimum(least * 2.0 ** np.arange(steps), _PART_MAX)
+    told = np.log10((1 - parts)[:, None] + parts[:, None] * 10 ** (own / 10)).sum(axis=1)
+    return parts, 10 * (told + max(seen - len(own), 0) * np.log10(1 - parts))
+
+
+def _mean_of_odds(decibans: Floats) -> Floats:
+    """Return the mean over the first axis, of odds that are given in decibans."""
+    most = decibans.max(axis=0)
+    mean: Floats = most + 10 * np.log10(np.mean(10 ** ((decibans - most) / 10), axis=0))
+    return mean

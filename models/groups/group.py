@@ -1,0 +1,171 @@
+"""What is remembered of one link: who is behind it, and what was said of them."""
+
+from __future__ import annotations
+
+import datasketches
+import msgspec
+
+from models.groups.member import IDLE_DAYS_MAX, Member
+from models.hashing import hash64
+from models.link_activity import LinkActivity
+from models.profile import StateVersionError
+
+VERSION = 1
+#: Members of a link that are looked at: those whose choices say most. A campus or a carrier's
+#: network has many more, and hardly any copiers; the rest are counted.
+MEMBERS_MAX = 80
+#: Size of the sketch that counts members beyond these: 7 % off.
+_CROWD_LG_K = 8
+_CROWD_DAYS = 7
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    version: int
+    link: str
+    day: int
+    peak: float
+    found: bool
+    revision: int
+    issued_s: float
+    expires_s: float
+    rejected_until_s: float
+    told: int
+    members: list[Member]
+    crowd: bytes
+    crowd_day: int
+    crowd_before: float
+    waits: bool = False
+
+
+class Group:
+    """The members of one link, and the review it is under.
+
+    Parameters
+    ----------
+    link
+        `<link type>:<link value>`.
+    """
+
+    __slots__ = (
+        "_crowd",
+        "_crowd_before",
+        "_crowd_day",
+        "day",
+        "expires_s",
+        "found",
+        "issued_s",
+        "link",
+        "members",
+        "peak",
+        "rejected_until_s",
+        "revision",
+        "told",
+        "waits",
+    )
+
+    def __init__(self, link: str) -> None:
+        self.link = link
+        self.members: dict[str, Member] = {}
+        #: The latest day (since 1970, UTC) of which anything was told.
+        self.day = 0
+        #: The highest evidence of that day (decibans), and whether a group was found on it.
+        self.peak = 0.0
+        self.found = False
+        #: Reviews so far, and of the latest when it began and ends (Unix seconds) and the members
+        #: it named.
+        self.revision = 0
+        self.issued_s = self.expires_s = 0.0
+        self.told = 0
+        #: Whether nobody has answered it yet.
+        self.waits = False
+        #: Until when a person wants it left alone, Unix seconds.
+        self.rejected_until_s = 0.0
+        #: Members of this week, once there are more than are looked at; and of the week before.
+        self._crowd: datasketches.hll_sketch | None = None
+        self._crowd_day = 0
+        self._crowd_before = 0.0
+
+    def begin_day(self, day: int) -> None:
+        """Turn to a new day: forget who has been idle for long."""
+        self.day, self.peak, self.found = day, 0.0, False
+        for name in [n for n, m in self.members.items() if m.day < day - IDLE_DAYS_MAX]:
+            del self.members[name]
+        if self._crowd is not None and day >= self._crowd_day + _CROWD_DAYS:
+            self._crowd_before = float(self._crowd.get_estimate())
+            self._crowd = None
+
+    def take(self, activity: LinkActivity) -> bool:
+        """Take up what is told of a member; return whether it is new and looked at."""
+        known = self.members.get(activity.account_id)
+        if known is not None:
+            if not known.tells_more(activity):
+                return False
+            self.members[activity.account_id] = known.follow(activity)
+            return True
+        if activity.day < self.day - IDLE_DAYS_MAX:
+            return False
+        self.members[activity.account_id] = Member.of(activity)
+        if self._crowd is not None:
+            self._crowd.update(hash64(activity.account_id))
+        if len(self.members) > MEMBERS_MAX:
+            if self._crowd is None:
+                self._crowd = datasketches.hll_sketch(_CROWD_LG_K, datasketches.HLL_4)
+                self._crowd_day = self.day
+                for name in self.members:
+                    self._crowd.update(hash64(name))
+            least = min(self.members.values(), key=lambda member: member.rank)
+            del self.members[least.account_id]
+        return activity.account_id in self.members
+
+    @property
+    def seen(self) -> int:
+        """How many members the link has, also those not looked at."""
+        crowd = float(self._crowd.get_estimate()) if self._crowd is not None else 0.0
+        return max(len(self.members), int(crowd + 0.5), int(self._crowd_before + 0.5))
+
+    def to_bytes(self) -> bytes:
+        """Encode the group: about 800 bytes a member at most."""
+        return msgspec.msgpack.encode(
+            _Wire(
+                version=VERSION,
+                link=self.link,
+                day=self.day,
+                peak=self.peak,
+                found=self.found,
+                revision=self.revision,
+                issued_s=self.issued_s,
+                expires_s=self.expires_s,
+                rejected_until_s=self.rejected_until_s,
+                told=self.told,
+                members=list(self.members.values()),
+                crowd=b"" if self._crowd is None else self._crowd.serialize_compact(),
+                crowd_day=self._crowd_day,
+                crowd_before=self._crowd_before,
+                waits=self.waits,
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Group:
+        """Take up what `to_bytes` encoded.
+
+        Raises
+        ------
+        StateVersionError
+            The state is newer than this code.
+        """
+        wire = msgspec.msgpack.decode(data, type=_Wire)
+        if wire.version > VERSION:
+            raise StateVersionError(
+                f"group of version {wire.version}; this pairwatch knows up to {VERSION}"
+            )
+        group = cls(wire.link)
+        group.day, group.peak, group.found = wire.day, wire.peak, wire.found
+        group.revision, group.told = wire.revision, wire.told
+        group.issued_s, group.expires_s = wire.issued_s, wire.expires_s
+        group.rejected_until_s, group.waits = wire.rejected_until_s, wire.waits
+        group.members = {member.account_id: member for member in wire.members}
+        if wire.crowd:
+            group._crowd = datasketches.hll_sketch.deserialize(wire.crowd)
+        group._crowd_day, group._crowd_before = wire.crowd_day, wire.crowd_before
+        return group

@@ -1,0 +1,230 @@
+"""The links' side: finds who divides the work, and says so."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from models.config import DetectionConfig
+from models.decision import Decision, DetectorIdentity, Source
+from models.groups.evidence import find, weigh
+from models.groups.group import VERSION, Group
+from models.groups.level import Level
+from models.groups.writing import REVIEW_S, Found, write_answer, write_review, write_verdict
+from models.link_activity import LinkActivity
+from models.notices import Approve, Notice, Reject, Release, Verdict
+from models.profile import StateVersionError
+from models.scenarios.coordinated_sweep import NAME
+from models.signals import DAY_S
+
+#: The budgets: an honest group is reviewed in vain on one of 10,000 of its days, and what lets a
+#: member be banned is ten times rarer. A day of a group is one on which two of its accounts chose
+#: pairs.
+_REVIEWS, _BANS = 1e-4, 1e-5
+#: A group under review is told of again once it has grown so many times, or half of the time
+#: is over.
+_GROWN = 3
+#: How long a group is left alone that a person has cleared.
+REJECTED_S = 30 * DAY_S
+
+
+class Judgement(msgspec.Struct):
+    """What came of a batch of link activity, in the order of its causes."""
+
+    reviews: list[Decision] = []
+    verdicts: list[Verdict] = []
+    repeated: int = 0
+
+
+class GroupsSnapshot(msgspec.Struct, frozen=True):
+    """Everything that has changed since the last one, encoded: a row a link, and what is common
+    to all."""
+
+    groups: dict[str, bytes]
+    level: bytes
+
+
+class Groups:
+    """Judges the links of one partition of the link activity's topic, in the order of its log.
+
+    What comes of it is a function of that log and the configuration. Each record replaces its
+    account's earlier ones, so that repeats change nothing; another order of arrival can change
+    which record tips the balance, but not what is found once all have come.
+
+    Parameters
+    ----------
+    config, version
+        As the detector takes them.
+    topic, partition
+        Where the link activity comes from; goes into the evidence.
+    load
+        Returns a link's encoded group, `None` if there is none. Called when it is not live.
+    """
+
+    def __init__(
+        self,
+        config: DetectionConfig,
+        version: str,
+        topic: str,
+        partition: int,
+        load: Callable[[str], bytes | None],
+    ) -> None:
+        self._mode = config.scenarios.get(NAME, config.mode)
+        self._identity = DetectorIdentity(version=version, config_hash=config.config_hash())
+        self._topic, self._partition = topic, partition
+        self._load = load
+        self._level = Level()
+        #: Live groups, those least recently part of a snapshot first.
+        self._groups: dict[str, Group] = {}
+        self._changed: dict[str, Group] = {}
+
+    @property
+    def live_groups(self) -> int:
+        """Groups in memory."""
+        return len(self._groups)
+
+    def observe(self, activities: Sequence[LinkActivity], offsets: Sequence[int]) -> Judgement:
+        """Take up what is told of accounts, and judge the links it is told of.
+
+        Parameters
+        ----------
+        activities
+            In the order of the log.
+        offsets
+            Where each one stands.
+        """
+        judgement = Judgement()
+        if self._mode == "off":
+            return judgement
+        for activity, offset in zip(activities, offsets, strict=True):
+            group = self._group_of(activity.link)
+            if activity.day > group.day:
+                self._close_day(group, activity.day)
+            if not group.take(activity):
+                judgement.repeated += 1
+            elif activity.weight > 0 and len(group.members) > 1:
+                self._judge(group, activity, offset, judgement)
+        return judgement
+
+    def hear(self, notice: Notice, source: Source) -> list[Decision]:
+        """Heed what people say of a group; return what follows: an answered review is over.
+
+        After a `reject` the group is left alone for a month, unless it becomes much larger than
+        what people were shown. Saying the same again changes nothing. Of links of other
+        partitions nothing is known here.
+        """
+        if not isinstance(notice, Reject | Approve | Release) or notice.subject.scope != "group":
+            return []
+        group = self._known(notice.subject.value)
+        if group is None:
+            return []
+        if isinstance(notice, Reject):
+            group.rejected_until_s = max(group.rejected_until_s, notice.issued_s + REJECTED_S)
+        if not group.waits:
+            return []
+        group.waits = False
+        group.revision += 1
+        kind = str(type(notice).__struct_config__.tag)
+        return [write_answer(group, notice.id, notice.issued_s, kind, source, self._identity)]
+
+    def _group_of(self, link: str) -> Group:
+        group = self._known(link)
+        if group is None:
+            group = self._groups[link] = self._changed[link] = Group(link)
+        return group
+
+    def _known(self, link: str) -> Group | None:
+        """Return a link's live group, as one that is about to change."""
+        group = self._groups.get(link)
+        if group is None:
+            data = self._load(link)
+            if data is None:
+                return None
+            group = self._groups[link] = Group.from_bytes(data)
+        self._changed[link] = group
+        return group
+
+    def _close_day(self, group: Group, day: int) -> None:
+        """End a group's day; where nothing was found, it is learned how far its evidence went."""
+        self._level.begin_day(day)
+        if not group.found and sum(m.day == group.day for m in group.members.values()) > 1:
+            self._level.learn_one(group.peak)
+        group.begin_day(day)
+
+    def _judge(
+        self, group: Group, activity: LinkActivity, offset: int, judgement: Judgement
+    ) -> None:
+        members = list(group.members.values())
+        if sum(member.past + member.weight > 0 for member in members) < 2:
+            return  # nobody beside this one has chosen anything that people don't
+        weighed = weigh(members)
+        for member, own in zip(members, weighed.own.tolist(), strict=True):
+            member.own = own
+        finding = find(weighed.own, group.seen)
+        group.peak = max(group.peak, finding.evidence)
+        level = self._level.at(_REVIEWS)
+        if finding.evidence < level or len(finding.found) < 2:
+            return
+        group.found = True
+        if activity.at_s < group.rejected_until_s and len(finding.found) < _GROWN * group.told:
+            return
+        grave = finding.grave if finding.evidence >= self._level.at(_BANS) else set()
+        found = Found(group, members, finding, weighed, level, activity)
+        for at in finding.found:
+            member = members[at]
+            if member.told < member.chosen and member.day >= group.day - 1:
+                member.told = member.chosen
+                judgement.verdicts.append(write_verdict(found, at, grave=at in grave))
+        half_way_s = (group.issued_s + group.expires_s) / 2
+        if activity.at_s >= half_way_s or len(finding.found) >= _GROWN * group.told:
+            group.revision += 1
+            group.waits = True
+            group.told = len(finding.found)
+            group.issued_s, group.expires_s = activity.at_s, activity.at_s + REVIEW_S
+            judgement.reviews.append(
+                write_review(
+                    found,
+                    Source(self._topic, self._partition, offset),
+                    self._identity,
+                    simulated=self._mode == "shadow",
+                )
+            )
+
+    def snapshot(self) -> GroupsSnapshot:
+        """Encode what has changed since the last snapshot."""
+        changed, self._changed = self._changed, {}
+        for link, group in changed.items():
+            # Moved to the end, so that those at the front have been idle longest.
+            del self._groups[link]
+            self._groups[link] = group
+        return GroupsSnapshot(
+            groups={link: group.to_bytes() for link, group in changed.items()},
+            level=msgspec.msgpack.encode((VERSION, self._level)),
+        )
+
+    def restore(self, level: bytes) -> None:
+        """Take up what a snapshot says that is common to all groups.
+
+        Raises
+        ------
+        StateVersionError
+            The state is newer than this code.
+        """
+        version, self._level = msgspec.msgpack.decode(level, type=tuple[int, Level])
+        if version > VERSION:
+            raise StateVersionError(
+                f"groups of version {version}; this pairwatch knows up to {VERSION}"
+            )
+
+    def trim(self, live_max: int) -> list[str]:
+        """Let go of the longest idle groups above a number, and return their links.
+
+        Call it once snapshots are durable: the groups are loaded again when needed.
+        """
+        idle = (link for link in self._groups if link not in self._changed)
+        gone = list(itertools.islice(idle, max(len(self._groups) - live_max, 0)))
+        for link in gone:
+            del self._groups[link]
+        return gone

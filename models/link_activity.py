@@ -1,0 +1,171 @@
+"""What one partition tells of an account to those who watch what accounts have in common."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from functools import lru_cache
+from typing import Annotated
+
+import msgspec
+
+from models.request import COUNT_MAX, Identifier, Request
+
+#: Version of the record on the wire.
+VERSION = 1
+#: Links of one request that are followed: a card, an organisation, devices, address and client.
+#: Who sends more link types than these gets the first in alphabetical order.
+_TOLD_LINKS_MAX = 6
+#: A link's key is cut here; what follows could only be made up.
+LINK_CHARS_MAX = 200
+#: Chosen pairs of an account's day in a record: with seven bytes each it stays below a kilobyte,
+#: and the overlap of two copiers who each take a thousand pairs still shows.
+SAMPLE_MAX = 96
+
+#: Times from here on (the year 5138) are none.
+_TIME_MAX_S = 1e11
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+_Positive = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
+_Hash32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+_Hours = Annotated[int, msgspec.Meta(ge=0, le=2**24 - 1)]
+_Link = Annotated[str, msgspec.Meta(min_length=1, max_length=LINK_CHARS_MAX)]
+
+
+class LinkActivityError(ValueError):
+    """What was to be a record is none."""
+
+
+class LinkActivityVersionError(LinkActivityError):
+    """A record was written by a newer version than this one."""
+
+
+class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
+    """One account's day so far, as seen from one of its links; cumulative, so that a later
+    record replaces an earlier one and a repeated one changes nothing.
+
+    Parameters
+    ----------
+    version
+        `VERSION` of the code that wrote it.
+    link
+        `<link type>:<link value>`: a value of `links`, `range:<network>` or
+        `client:<ja4>|<asn>`.
+    account_id
+        The account.
+    day
+        Days since 1970 (UTC).
+    at_s
+        Event time of the request that caused it, Unix seconds.
+    request_id
+        That request's id.
+    chosen
+        Pairs of others that it chose today; coming straight back is not counted.
+    weight
+        What these choices say for a copier by themselves, decibans.
+    first_s
+        Event time of its first choice today.
+    hours
+        The hours of the day (UTC) with a choice, a bit each.
+    steps_up, steps
+        How many of its choices came, by their ids, after the one before; and of how many.
+    catalogue_size
+        Pairs in the catalogue, as known in its partition.
+    below
+        The sample holds every chosen pair whose hash is at most this (32 bits).
+    pairs
+        The sample: hashes of pairs, ascending, four bytes each.
+    evidence
+        What each one's popularity said when it was chosen: tenths of a deciban, signed bytes;
+        above zero a copier (`models.popularity`).
+    owners
+        Hash of each one's owner, two bytes; 0 is unknown.
+    """
+
+    version: int
+    link: _Link
+    account_id: Identifier
+    day: _Count
+    at_s: float
+    request_id: Identifier
+    chosen: _Positive
+    weight: float
+    first_s: float
+    hours: _Hours
+    steps_up: _Count
+    steps: _Count
+    catalogue_size: _Positive
+    below: _Hash32
+    pairs: bytes
+    evidence: bytes
+    owners: bytes
+
+    def to_bytes(self) -> bytes:
+        """Encode the record: about a kilobyte at most, keyed by `link` on its topic."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LinkActivity:
+        """Decode a record.
+
+        Raises
+        ------
+        LinkActivityVersionError
+            It is newer than this code.
+        LinkActivityError
+            It is none.
+        """
+        try:
+            version = msgspec.msgpack.decode(data, type=_Version).version
+            if version > VERSION:
+                raise LinkActivityVersionError(
+                    f"link activity of version {version}; this pairwatch knows up to {VERSION}"
+                )
+            activity = msgspec.msgpack.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise LinkActivityError(f"link activity: {error}") from None
+        times = (activity.first_s, activity.at_s)
+        if not (math.isfinite(activity.weight) and all(0 <= time < _TIME_MAX_S for time in times)):
+            raise LinkActivityError(
+                f"link activity of {activity.account_id}: weight {activity.weight}, times {times}"
+            )
+        size = len(activity.evidence)
+        if size > SAMPLE_MAX or (len(activity.pairs), len(activity.owners)) != (4 * size, 2 * size):
+            raise LinkActivityError(
+                f"link activity of {activity.account_id}: a sample of {size} pairs with "
+                f"{len(activity.pairs)} bytes of hashes and {len(activity.owners)} of owners"
+            )
+        return activity
+
+
+class _Version(msgspec.Struct, array_like=True):
+    version: int
+
+
+def links_of(request: Request) -> list[str]:
+    """Return the keys of what could tie a request's account to others, in a fixed order.
+
+    >>> links_of(Request(0.0, "r", "a", "view", links={"org": "x.example"}, ip="10.1.2.3"))
+    ['org:x.example', 'range:10.1.2.0/24']
+    """
+    links = request.links
+    names = sorted(links)[:_TOLD_LINKS_MAX] if len(links) > 1 else links
+    found = [f"{name}:{links[name]}"[:LINK_CHARS_MAX] for name in names if links[name]]
+    if request.ip and (network := _network(request.ip)):
+        found.append(network)
+    if request.ja4 and request.asn is not None:
+        found.append(f"client:{request.ja4}|{request.asn}"[:LINK_CHARS_MAX])
+    return found
+
+
+#: Addresses come again within moments; 16 Ki of them are 3 MB.
+@lru_cache(maxsize=1 << 14)
+def _network(ip: str) -> str | None:
+    """Return the /24 or /48 that an address lies in, `None` if it is no address."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
+    if address.version == 4:  # as below, in a tenth of the time
+        return "range:{}.{}.{}.0/24".format(*address.packed)
+    return f"range:{ipaddress.ip_network((address, 48), strict=False)}"

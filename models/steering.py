@@ -1,0 +1,197 @@
+"""What operators have said that still holds: allow-lists, approvals, modes, planned events."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
+
+import msgspec
+
+from models.config import DetectionConfig
+from models.notices import Allow, Approve, Calendar, SetMode, Subject, seconds
+
+#: What one partition keeps in mind: a megabyte at the very most. Beyond it, what ends first goes.
+ALLOWED_MAX = 10_000
+APPROVED_MAX = 1_000
+CALENDARS_MAX = 100
+#: Messages by whose id a repeat is known; they come twice when a worker is killed on the way.
+_HEARD_MAX = 1_000
+#: The mode of the whole service, beside those of scenarios.
+_SERVICE = ""
+
+_Item = TypeVar("_Item", "Approval", "Event", float)
+
+
+class Approval(msgspec.Struct, frozen=True, array_like=True):
+    """What a person approved for everybody who carries a link, until when (Unix seconds)."""
+
+    notice_id: str
+    action: Literal["throttle", "ban"]
+    limit_per_minute: float | None
+    expires_s: float
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """A planned event between two times (Unix seconds), and how many times the usual to expect."""
+
+    starts_s: float
+    ends_s: float
+    tolerance: float
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    allowed: dict[str, float]
+    approved: dict[str, Approval]
+    modes: dict[str, Literal["shadow", "enforce"]]
+    events: dict[str, Event]
+    heard: list[str]
+
+
+class Steering:
+    """The operators' standing orders, as one partition knows them.
+
+    Parameters
+    ----------
+    config
+        What holds where nothing was said.
+    """
+
+    def __init__(self, config: DetectionConfig) -> None:
+        self._config = config
+        self._allowed: dict[str, float] = {}
+        self._ranges: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, float]] = []
+        #: `<link type>:<link value>` → what was approved for those who carry it.
+        self.approved: dict[str, Approval] = {}
+        self._modes: dict[str, Literal["shadow", "enforce"]] = {}
+        self._events: dict[str, Event] = {}
+        #: In the order in which they came.
+        self._heard: dict[str, None] = {}
+
+    def hear(self, notice_id: str) -> bool:
+        """Take note of a message; return whether it is new."""
+        if notice_id in self._heard:
+            return False
+        self._heard[notice_id] = None
+        if len(self._heard) > _HEARD_MAX:
+            del self._heard[next(iter(self._heard))]
+        return True
+
+    def allow(self, notice: Allow) -> None:
+        """Leave a subject alone until the expiry; one that has passed takes that back."""
+        self._allowed.pop(notice.subject.key, None)
+        expires_s = seconds(notice.expires_at)
+        if expires_s > notice.issued_s:
+            self._allowed[notice.subject.key] = expires_s
+            _drop(self._allowed, notice.issued_s, ALLOWED_MAX, lambda expires_s: expires_s)
+        self._find_ranges()
+
+    def _find_ranges(self) -> None:
+        self._ranges = [
+            (ipaddress.ip_network(key.removeprefix("range:"), strict=False), expires_s)
+            for key, expires_s in self._allowed.items()
+            if key.startswith("range:")
+        ]
+
+    def is_allowed(
+        self, account_id: str, links: Iterable[str], address: str | None, now_s: float
+    ) -> bool:
+        """Whether an account is to be left alone.
+
+        Parameters
+        ----------
+        account_id
+            The account.
+        links
+            Its links, as `<link type>:<link value>`.
+        address
+            The client's address; one that is none is in no range.
+        now_s
+            Event time, Unix seconds.
+        """
+        if not self._allowed:
+            return False
+        keys = (f"account:{account_id}", *(f"group:{link}" for link in links))
+        if any(self._allowed.get(key, 0.0) > now_s for key in keys):
+            return True
+        if not self._ranges or not address:
+            return False
+        try:
+            at = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(at in network for network, expires_s in self._ranges if expires_s > now_s)
+
+    def approve(self, notice: Approve) -> None:
+        """Cover everybody who carries a link with an action."""
+        self.approved[notice.subject.value] = Approval(
+            notice.id, notice.action, notice.limit_per_minute, seconds(notice.expires_at)
+        )
+        _drop(self.approved, notice.issued_s, APPROVED_MAX, lambda approval: approval.expires_s)
+
+    def withdraw(self, subject: Subject) -> None:
+        """Cover those who carry a link no longer."""
+        self.approved.pop(subject.value, None)
+
+    def approval(self, links: Iterable[str], now_s: float) -> tuple[str, Approval] | None:
+        """Return the approved group that links make an account part of, a ban first."""
+        found = None
+        for link in links:
+            approval = self.approved.get(link)
+            if (
+                approval is not None
+                and approval.expires_s > now_s
+                and (found is None or approval.action == "ban")
+            ):
+                found = link, approval
+        return found
+
+    def set_mode(self, notice: SetMode) -> None:
+        """Change the mode of a scenario, or of the service and all scenarios."""
+        if notice.scenario is None:
+            self._modes = {_SERVICE: notice.mode}
+        else:
+            self._modes[notice.scenario] = notice.mode
+
+    def simulated(self, scenario: str) -> bool:
+        """Whether a scenario's decisions are not meant: what was said last, else as configured."""
+        said = self._modes.get(scenario) or self._modes.get(_SERVICE)
+        configured = self._config.scenarios.get(scenario, self._config.mode)
+        return (said or configured) != "enforce"
+
+    def plan(self, notice: Calendar) -> None:
+        """Take note of a planned event; one that has ended is called off."""
+        starts_s, ends_s = seconds(notice.starts_at), seconds(notice.ends_at)
+        self._events[notice.name] = Event(starts_s, ends_s, notice.tolerance)
+        _drop(self._events, notice.issued_s, CALENDARS_MAX, lambda event: event.ends_s)
+
+    def event(self, now_s: float) -> tuple[str, float]:
+        """Return the planned event that goes on now and its tolerance; "" and 1 without one."""
+        if not self._events:
+            return "", 1.0
+        on = [(e.tolerance, n) for n, e in self._events.items() if e.starts_s <= now_s < e.ends_s]
+        tolerance, name = max(on, default=(1.0, ""))
+        return name, tolerance
+
+    def to_bytes(self) -> bytes:
+        """Encode all of it."""
+        return msgspec.msgpack.encode(
+            _Wire(self._allowed, self.approved, self._modes, self._events, list(self._heard))
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Take up what `to_bytes` encoded."""
+        wire = msgspec.msgpack.decode(data, type=_Wire)
+        self._allowed, self.approved, self._modes = wire.allowed, wire.approved, wire.modes
+        self._events, self._heard = wire.events, dict.fromkeys(wire.heard)
+        self._find_ranges()
+
+
+def _drop(
+    items: dict[str, _Item], now_s: float, count_max: int, end_s: Callable[[_Item], float]
+) -> None:
+    """Drop what has ended, and beyond a number what ends first."""
+    for key in [key for key, item in items.items() if end_s(item) <= now_s]:
+        del items[key]
+    while len(items) > count_max:
+        del items[min(items, key=lambda key: (end_s(items[key]), key))]

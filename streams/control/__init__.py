@@ -1,0 +1,1 @@
+"""The wire side of control: what operators say, signed, checked and read back."""

@@ -1,0 +1,1 @@
+"""A case as one page for a browser or a printer, complete in itself."""

@@ -1,0 +1,337 @@
+"""What people say, and what decisions come of it: over any history at all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.config import DetectionConfig
+from models.decision import Decision, Source, rfc3339
+from models.notices import (
+    Allow,
+    Approve,
+    Calendar,
+    Confirm,
+    Control,
+    Overturn,
+    Release,
+    SetMode,
+    Subject,
+    Verdict,
+    seconds,
+)
+from models.request import Request
+from tests.contract import assert_valid_decision
+from tests.models.traffic import HOUR_S, MIDNIGHT_S, Partition, request, views
+
+MORNING_S = MIDNIGHT_S + 9 * HOUR_S
+ENFORCE = DetectionConfig(mode="enforce", false_throttles_per_1000_account_days=100)
+LINKS = {"org": "example.com", "payment": "fp_9"}
+
+
+def told(name: str, at_s: float = MORNING_S) -> dict[str, Any]:
+    return {"id": name, "by": "mira", "why": "a test", "issued_at": rfc3339(at_s)}
+
+
+def flood(account: str, start_s: float = MORNING_S, **said: Any) -> list[Request]:
+    """Return what is throttled sooner or later: one view a second of ever new pairs."""
+    return views(account, start_s, 1.0, (f"{account}@{start_s}_{n}" for n in range(900)), **said)
+
+
+def say(partition: Partition, *notices: Control | Verdict) -> list[Decision]:
+    decisions = []
+    for n, notice in enumerate(notices):
+        decisions += partition.detector.apply(notice, Source("notices", 3, n))
+    partition.decisions += decisions
+    return decisions
+
+
+def held(partition: Partition, account: str, now_s: float) -> bool:
+    return partition.profile(account).standing.in_force(now_s)
+
+
+@pytest.fixture
+def throttled() -> Partition:
+    """A partition in which `copier`, with links, has a throttle in force."""
+    partition = Partition(ENFORCE)
+    partition.observe(flood("copier", links=LINKS, ip="203.0.113.7"))
+    assert [decision.action for decision in partition.decisions][:1] == ["throttle"]
+    return partition
+
+
+ACCOUNT = Subject("account", "copier")
+BY_LINK, BY_RANGE = Subject("group", "org:example.com"), Subject("range", "203.0.113.0/24")
+BY_NETWORK = Subject("group", "range:203.0.113.0/24")
+
+
+@pytest.mark.parametrize("subject", [ACCOUNT, BY_LINK, BY_RANGE])
+def test_allowing_lifts_what_is_in_force_and_nothing_comes_after(
+    throttled: Partition, subject: Subject
+) -> None:
+    until = rfc3339(MORNING_S + 4 * HOUR_S)
+    [lifted] = say(throttled, Allow(subject=subject, expires_at=until, **told("n1")))
+    assert_valid_decision(lifted)
+    assert (lifted.action, lifted.value, lifted.expires_at) == ("release", "copier", None)
+    assert lifted.revision == throttled.decisions[-2].revision + 1
+    again = flood("copier", MORNING_S + HOUR_S, links=LINKS, ip="203.0.113.9")
+    assert throttled.observe(again).decisions == []
+    late = flood("copier", MORNING_S + 5 * HOUR_S, links=LINKS, ip="203.0.113.9")
+    assert throttled.observe(late).decisions
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        Subject("account", "another"),
+        Subject("group", "org:example.org"),
+        Subject("range", "198.51.100.0/24"),
+        Subject("range", "2001:db8::/32"),
+    ],
+)
+def test_allowing_others_changes_nothing_for_this_one(
+    throttled: Partition, subject: Subject
+) -> None:
+    until = rfc3339(MORNING_S + 4 * HOUR_S)
+    assert say(throttled, Allow(subject=subject, expires_at=until, **told("n1"))) == []
+    assert held(throttled, "copier", MORNING_S + 900)
+
+
+def test_an_allowance_is_taken_back_by_one_that_has_run_out() -> None:
+    partition = Partition(ENFORCE)
+    until, past = rfc3339(MORNING_S + 24 * HOUR_S), rfc3339(MORNING_S - 1)
+    say(partition, Allow(subject=ACCOUNT, expires_at=until, **told("n1")))
+    say(partition, Allow(subject=ACCOUNT, expires_at=past, **told("n2")))
+    assert partition.observe(flood("copier")).decisions
+
+
+def test_a_release_lifts_it_and_the_account_may_be_judged_anew(throttled: Partition) -> None:
+    [lifted] = say(throttled, Release(subject=ACCOUNT, **told("n1", MORNING_S + 900)))
+    assert lifted.action == "release"
+    assert not held(throttled, "copier", MORNING_S + 901)
+    assert throttled.observe(flood("copier", MORNING_S + HOUR_S)).decisions
+
+
+def test_overturning_lifts_the_decision_that_is_meant_and_no_other(throttled: Partition) -> None:
+    meant = throttled.decisions[-1].decision_id
+    other = Overturn(subject=ACCOUNT, decision_id="another", **told("n1"))
+    assert say(throttled, other) == []
+    [lifted] = say(throttled, Overturn(subject=ACCOUNT, decision_id=meant, **told("n2")))
+    assert lifted.action == "release"
+    assert throttled.profile("copier").standing.leeway > 1
+
+
+def test_confirming_leaves_it_in_force_and_makes_the_next_one_longer(throttled: Partition) -> None:
+    meant, before = throttled.decisions[-1].decision_id, throttled.profile("copier").standing
+    assert say(throttled, Confirm(subject=ACCOUNT, decision_id=meant, **told("n1"))) == []
+    after = throttled.profile("copier").standing
+    assert after.strikes == before.strikes + 1
+    assert after.in_force(MORNING_S + 900)
+
+
+@pytest.mark.parametrize("subject", [BY_LINK, BY_NETWORK])
+def test_an_approved_group_covers_its_members_new_ones_too_until_it_runs_out(
+    subject: Subject,
+) -> None:
+    partition = Partition(ENFORCE)
+    until_s = MORNING_S + 2 * HOUR_S
+    approve = Approve(
+        subject=subject,
+        decision_id="review",
+        action="throttle",
+        limit_per_minute=2.0,
+        expires_at=rfc3339(until_s),
+        **told("n1"),
+    )
+    assert say(partition, approve) == []
+    partition.observe([request("member", MORNING_S, links=LINKS, ip="203.0.113.7")])
+    [covered] = partition.decisions
+    assert_valid_decision(covered)
+    assert (covered.value, covered.action, covered.limit_per_minute) == ("member", "throttle", 2.0)
+    assert covered.expires_at == rfc3339(until_s)
+    assert not covered.simulated
+    nothing = [
+        request("member", MORNING_S + 5, links=LINKS),  # it is in force
+        request("stranger", MORNING_S + 5, links={"org": "example.org"}),
+        request("late member", until_s + 1, links=LINKS, ip="203.0.113.8"),
+    ]
+    assert partition.observe(nothing).decisions == []
+
+
+def test_releasing_an_approved_group_covers_nobody_any_more_and_lifts_what_it_brought() -> None:
+    partition = Partition(ENFORCE)
+    until = rfc3339(MORNING_S + 24 * HOUR_S)
+    say(
+        partition,
+        Approve(subject=BY_LINK, decision_id="r", action="ban", expires_at=until, **told("n1")),
+    )
+    partition.observe([request(name, MORNING_S, links=LINKS) for name in ("a", "b")])
+    assert {decision.action for decision in partition.decisions} == {"ban"}
+    lifted = say(partition, Release(subject=BY_LINK, **told("n2")))
+    assert {(each.value, each.action) for each in lifted} == {("a", "release"), ("b", "release")}
+    assert partition.observe([request("c", MORNING_S + 9, links=LINKS)]).decisions == []
+
+
+def test_switching_to_shadow_lifts_what_was_meant_and_simulates_what_comes(
+    throttled: Partition,
+) -> None:
+    [lifted] = say(throttled, SetMode(mode="shadow", **told("n1")))
+    assert lifted.action == "release"
+    coming = throttled.observe(flood("copier", MORNING_S + HOUR_S)).decisions
+    assert coming
+    assert all(decision.simulated for decision in coming)
+    for n, name in enumerate(("catalogue-sweep", "request-flood", "slow-drip")):
+        say(throttled, SetMode(mode="enforce", scenario=name, **told(f"n{n + 2}")))
+    later = throttled.observe(flood("copier", MORNING_S + 30 * HOUR_S)).decisions
+    assert later
+    assert not any(decision.simulated for decision in later)
+
+
+def test_a_planned_event_raises_the_tolerance_and_says_so() -> None:
+    starts, ends = rfc3339(MORNING_S), rfc3339(MORNING_S + HOUR_S)
+    partition, without = Partition(ENFORCE), Partition(ENFORCE)
+    event = Calendar(name="contest", starts_at=starts, ends_at=ends, tolerance=2.0, **told("n1"))
+    say(partition, event)
+    tolerated, usual = (each.observe(flood("copier")).decisions[0] for each in (partition, without))
+    assert tolerated.issued_at > usual.issued_at
+    assert any("planned event contest" in reason.signal for reason in tolerated.reasons)
+    assert not any("contest" in reason.signal for reason in usual.reasons)
+
+
+def test_a_groups_verdict_becomes_the_members_decision_with_the_group_in_its_evidence() -> None:
+    partition = Partition(ENFORCE)
+    partition.observe([request("member", MORNING_S)])
+    verdict = Verdict(
+        id="v1",
+        account_id="member",
+        at_s=MORNING_S + 60,
+        grave=False,
+        limit_per_minute=None,
+        scenario="coordinated-sweep",
+        score=0.999,
+        reasons=(),
+        group="group:payment:fp_9",
+        linked_accounts=("x", "y"),
+    )
+    [decision] = say(partition, verdict)
+    assert_valid_decision(decision)
+    assert decision.evidence.linked_accounts == ("x", "y")
+    assert decision.limit_per_minute is not None
+    assert say(partition, verdict) == []
+
+
+_subjects = st.sampled_from((ACCOUNT, Subject("account", "b"), BY_LINK, BY_RANGE))
+_times = st.floats(MORNING_S - HOUR_S, MORNING_S + 30 * HOUR_S).map(rfc3339)
+
+
+@st.composite
+def _said(draw: st.DrawFn) -> Control:
+    common = told(f"n{draw(st.integers(0, 6))}", MORNING_S + draw(st.floats(0, 9_000)))
+    subject = draw(_subjects)
+    match draw(st.sampled_from(("allow", "release", "approve", "confirm", "overturn", "mode"))):
+        case "allow":
+            return Allow(subject=subject, expires_at=draw(_times), **common)
+        case "release":
+            return Release(subject=subject, **common)
+        case "approve":
+            return Approve(
+                subject=BY_LINK, decision_id="r", action="ban", expires_at=draw(_times), **common
+            )
+        case "confirm":
+            return Confirm(subject=subject, decision_id="r", **common)
+        case "overturn":
+            return Overturn(subject=subject, decision_id="r", **common)
+        case _:
+            mode = draw(st.sampled_from(("shadow", "enforce")))
+            return SetMode(mode=mode, **common)
+
+
+def _doings(seed: int) -> list[Request]:
+    """Return some thousand requests of a few accounts, some of them refused."""
+    chance = random.Random(seed)
+    made: list[Request] = []
+    for account, links in (("copier", LINKS), ("b", LINKS), ("c", {})):
+        ts = MORNING_S + chance.uniform(0, 60)
+        for n in range(700):
+            ts += chance.expovariate(0.7)
+            status = 429 if n > 300 and chance.random() < 0.7 else 200
+            pairs = [f"{account}_{n}"]
+            made.append(
+                request(account, ts, pair_ids=pairs, links=links, ip="203.0.113.7", status=status)
+            )
+    return sorted(made, key=lambda one: one.ts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 20),
+    history=st.lists(st.tuples(st.integers(0, 2_099), _said()), max_size=8),
+)
+def test_over_any_history_decisions_follow_one_another_in_order(
+    seed: int, history: Sequence[tuple[int, Control]]
+) -> None:
+    partition, log, at = Partition(ENFORCE), _doings(seed), 0
+    allowed_until: dict[Subject, float] = {}
+    heard: set[str] = set()
+    for place, notice in sorted(history, key=lambda each: each[0]):
+        partition.observe(log[at:place])
+        at = max(at, place)
+        say(partition, notice)
+        assert say(partition, notice) == []  # twice is once
+        if isinstance(notice, Allow) and notice.id not in heard:
+            allowed_until[notice.subject] = seconds(notice.expires_at)
+        heard.add(notice.id)
+        for decision in partition.observe(log[at : at + 50]).decisions:
+            for subject, until_s in allowed_until.items():
+                covers = subject in (Subject("account", decision.value), BY_RANGE) or (
+                    subject == BY_LINK and decision.value != "c"
+                )
+                assert not covers or seconds(decision.issued_at) >= until_s
+        at = min(at + 50, len(log))
+    partition.observe(log[at:])
+    latest: dict[str, Decision] = {}
+    ids = [decision.decision_id for decision in partition.decisions]
+    assert len(ids) == len(set(ids))
+    for decision in partition.decisions:
+        assert_valid_decision(decision)
+        before = latest.get(decision.value)
+        assert decision.revision == (before.revision + 1 if before else 1)
+        if decision.action == "release":
+            assert before is not None
+            assert before.action in ("throttle", "ban")
+        else:
+            assert decision.expires_at is not None
+            assert decision.expires_at > decision.issued_at
+            # One decision in force for a subject: the next one is longer, graver or later.
+            if before is not None and before.expires_at is not None:
+                is_over = before.expires_at <= decision.issued_at
+                is_longer = decision.expires_at > before.expires_at
+                assert is_over or is_longer or (before.action, decision.action) != ("ban", "ban")
+                assert is_over or (before.action, decision.action) != ("ban", "throttle")
+        latest[decision.value] = decision
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    cut=st.integers(0, 2_100),
+    history=st.lists(st.tuples(st.integers(0, 2_099), _said()), max_size=8),
+)
+def test_what_was_said_survives_a_restart(cut: int, history: Sequence[tuple[int, Control]]) -> None:
+    def play(*, restarting: bool) -> list[Decision]:
+        partition, log, at = Partition(ENFORCE), _doings(1), 0
+        for place, notice in sorted([*history, (cut, None)], key=lambda each: each[0]):
+            partition.observe(log[at:place])
+            at = max(at, place)
+            if notice is not None:
+                say(partition, notice)
+            elif restarting:
+                partition.checkpoint()
+                partition.restart()
+        partition.observe(log[at:])
+        return partition.decisions
+
+    assert play(restarting=True) == play(restarting=False)

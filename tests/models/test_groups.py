@@ -1,0 +1,415 @@
+"""Groups: who divides the catalogue is found, who works together or merely sits together is not."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.config import DetectionConfig
+from models.decision import Source
+from models.groups import Activities, Groups
+from models.groups.activities import TOLD_FROM, Day
+from models.groups.evidence import find
+from models.groups.group import MEMBERS_MAX
+from models.groups.groups import REJECTED_S
+from models.hashing import hash32, hash64
+from models.link_activity import (
+    SAMPLE_MAX,
+    VERSION,
+    LinkActivity,
+    LinkActivityError,
+    LinkActivityVersionError,
+    links_of,
+)
+from models.notices import Reject, Subject
+from models.population import Population
+from models.profile import StateVersionError
+from models.request import Request
+from tests.contract import assert_valid_decision
+from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, request
+
+LINK = {"org": "x.example"}
+POPULAR = 400
+
+
+@cache
+def population() -> Population:
+    """Return peers who read what is popular, of a catalogue that has mostly been read once."""
+    known = Population(DetectionConfig(catalogue_size=CATALOGUE))
+    rng = random.Random(1)
+    for n in range(CATALOGUE):
+        known.popularity.learn(hash64(f"pair_{n}"), rng.getrandbits(32))
+    for reader in range(4_000):
+        pair = hash64(popular(rng))
+        known.popularity.learn_choice(pair, reader, CATALOGUE)
+        known.popularity.learn(pair, reader)
+    return known
+
+
+def popular(rng: random.Random) -> str:
+    return f"pair_{min(int(rng.paretovariate(0.6)), POPULAR)}"
+
+
+def rare(rng: random.Random) -> str:
+    return f"pair_{rng.randrange(POPULAR, CATALOGUE)}"
+
+
+def day_of(
+    account: str, pairs: Sequence[str], *, day: int = 0, owner: str | None = None, **told: object
+) -> list[Request]:
+    """Return a day on which an account opens these pairs, a minute apart."""
+    start_s = MIDNIGHT_S + day * DAY_S + 9 * HOUR_S + hash32(account) % 3_600
+    told.setdefault("links", LINK)
+    return [
+        request(account, start_s + 60 * n, pair_ids=[pair], owner_id=owner, **told)
+        for n, pair in enumerate(pairs)
+    ]
+
+
+def told_of(*days: Iterable[Request]) -> list[LinkActivity]:
+    """Return what is told of these requests, in the order of their times."""
+    activities = Activities(population(), lambda _: None)
+    requests = sorted((one for day in days for one in day), key=lambda one: one.ts)
+    return [
+        activity for one in requests for activity in activities.observe(one, hash32(one.account_id))
+    ]
+
+
+def copiers(count: int, pairs: int, *, seed: int = 1, day: int = 0) -> list[list[Request]]:
+    """Return the days of accounts that divide the rare pairs among them."""
+    rng = random.Random(seed)
+    shards = [f"pair_{n}" for n in range(POPULAR, CATALOGUE)]
+    rng.shuffle(shards)
+    return [
+        day_of(f"copier_{n}", shards[n * pairs : (n + 1) * pairs], day=day) for n in range(count)
+    ]
+
+
+def people(count: int, pairs: int, *, seed: int = 2, day: int = 0) -> list[list[Request]]:
+    """Return the days of colleagues who read what everybody reads, and a rare pair now and then."""
+    rng = random.Random(seed)
+    return [
+        day_of(
+            f"person_{n}",
+            [rare(rng) if rng.random() < 0.1 else popular(rng) for _ in range(pairs)],
+            day=day,
+        )
+        for n in range(count)
+    ]
+
+
+def new_groups(
+    config: DetectionConfig | None = None, rows: dict[str, bytes] | None = None
+) -> Groups:
+    return Groups(
+        config or DetectionConfig(), "test", "link-activity", 0, ({} if rows is None else rows).get
+    )
+
+
+def judged(
+    activities: Sequence[LinkActivity], groups: Groups | None = None
+) -> tuple[set[str], int]:
+    """Return who was found, and how many reviews there were."""
+    judgement = (groups or new_groups()).observe(activities, range(len(activities)))
+    for review in judgement.reviews:
+        assert_valid_decision(review)
+        assert (review.scope, review.action, review.value) == ("group", "review", "org:x.example")
+    return {verdict.account_id for verdict in judgement.verdicts}, len(judgement.reviews)
+
+
+def test_thirty_who_each_take_a_modest_shard_are_found_together() -> None:
+    found, reviews = judged(told_of(*copiers(30, 60)))
+    assert found == {f"copier_{n}" for n in range(30)}
+    assert 1 <= reviews <= 6, "a group that grows is told of again as it doubles, not each time"
+
+
+def test_two_accounts_are_a_group_already() -> None:
+    assert judged(told_of(*copiers(2, 120))) == ({"copier_0", "copier_1"}, 1)
+
+
+def test_one_copier_beside_honest_colleagues_is_no_group() -> None:
+    assert judged(told_of(*copiers(1, 150), *people(40, 30))) == (set(), 0)
+
+
+def test_the_three_of_a_company_of_two_hundred_are_found_and_nobody_else() -> None:
+    found, reviews = judged(told_of(*copiers(3, 150), *people(197, 20)))
+    assert found == {"copier_0", "copier_1", "copier_2"}
+    assert reviews
+
+
+def test_people_behind_one_link_are_left_alone() -> None:
+    for seed in range(5):
+        days = [people(60, 40, seed=seed, day=day) for day in range(3)]
+        assert judged(told_of(*(one for day in days for one in day))) == (set(), 0)
+
+
+def test_colleagues_who_open_each_others_pairs_are_left_alone() -> None:
+    rng = random.Random(3)
+    shared = [rare(rng) for _ in range(120)]
+    assert judged(told_of(*(day_of(f"a{n}", rng.sample(shared, 60)) for n in range(8)))) == (
+        set(),
+        0,
+    )
+
+
+def test_pairs_that_belong_to_members_are_no_evidence_even_if_each_is_opened_once() -> None:
+    rng = random.Random(4)
+    days = [
+        day_of(f"a{n}", [rare(rng) for _ in range(20)], owner=f"a{other}", action="view")
+        for n in range(6)
+        for other in range(6)
+        if n != other
+    ]
+    own_work = [one for day in days for one in day]
+    known = told_of(*(day_of(f"a{n}", [popular(rng) for _ in range(10)]) for n in range(6)))
+    assert judged([*known, *told_of(own_work)]) == (set(), 0)
+
+
+def test_a_class_with_the_same_task_is_left_alone() -> None:
+    rng = random.Random(5)
+    task = [rare(rng) for _ in range(120)]
+    assert judged(told_of(*(day_of(f"s{n}", rng.sample(task, 90)) for n in range(25)))) == (
+        set(),
+        0,
+    )
+
+
+def test_a_member_who_keeps_an_ordinary_life_beside_it_is_still_found() -> None:
+    rng = random.Random(6)
+    mixed = [
+        [*day, *day_of(f"copier_{n}", [popular(rng) for _ in range(25)], action="download")]
+        for n, day in enumerate(copiers(12, 75))
+    ]
+    found, _ = judged(told_of(*mixed))
+    assert len(found) >= 11
+
+
+def test_repeats_change_nothing() -> None:
+    told = told_of(*copiers(10, 60))
+    twice = [activity for activity in told for _ in range(2)]
+    once, again = new_groups(), new_groups()
+    first = once.observe(told, range(len(told)))
+    second = again.observe(twice, [n // 2 for n in range(len(twice))])
+    assert (first.reviews, first.verdicts) == (second.reviews, second.verdicts)
+    assert second.repeated == len(told)
+    third = again.observe(told, range(len(told)))
+    assert (third.reviews, third.verdicts, third.repeated) == ([], [], len(told))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_another_order_of_arrival_finds_the_same_members(seed: int) -> None:
+    told = told_of(*copiers(12, 70), *people(30, 30))
+    found, _ = judged(told)
+    random.Random(seed).shuffle(told)
+    assert judged(told)[0] == found
+
+
+def test_a_log_cut_anywhere_and_continued_from_snapshots_gives_the_same() -> None:
+    days = [one for day in range(3) for one in (*copiers(8, 40, day=day), *people(20, 20, day=day))]
+    told = told_of(*days)
+    whole = new_groups().observe(told, range(len(told)))
+    assert whole.reviews
+    rng, rows, common = random.Random(7), dict[str, bytes](), b""
+    groups, at, reviews, verdicts = new_groups(rows=rows), 0, [], []
+    while at < len(told):
+        size = rng.choice((1, 5, 40))
+        judgement = groups.observe(told[at : at + size], range(at, at + size)[: len(told) - at])
+        reviews += judgement.reviews
+        verdicts += judgement.verdicts
+        at += size
+        snapshot = groups.snapshot()
+        rows.update(snapshot.groups)
+        common = snapshot.level
+        groups.trim(0)
+        assert groups.live_groups == 0
+        if rng.random() < 0.5:
+            groups = Groups(DetectionConfig(), "test", "link-activity", 0, rows.get)
+            groups.restore(common)
+    assert (reviews, verdicts) == (whole.reviews, whole.verdicts)
+
+
+def test_ids_of_decisions_do_not_depend_on_offsets() -> None:
+    told = told_of(*copiers(10, 60))
+    one = new_groups().observe(told, range(len(told)))
+    other = new_groups().observe(told, range(1_000, 1_000 + len(told)))
+    assert [review.decision_id for review in one.reviews] == [
+        review.decision_id for review in other.reviews
+    ]
+    assert one.verdicts == other.verdicts
+
+
+def test_a_link_of_very_many_accounts_stays_small_and_those_who_copy_are_still_found() -> None:
+    crowd = told_of(*people(600, 12))
+    groups = new_groups()
+    groups.observe(crowd, range(len(crowd)))
+    found, _ = judged(told_of(*copiers(20, 80, day=1)), groups)
+    assert found == {f"copier_{n}" for n in range(20)}
+    (row,) = groups.snapshot().groups.values()
+    assert len(row) < MEMBERS_MAX * 1_000 + 2_000
+
+
+@pytest.mark.parametrize(("seen", "found"), [(200, 60), (10_000, 60), (1_000_000, 0)])
+def test_the_more_there_are_behind_a_link_the_more_each_member_must_say(
+    seen: int, found: int
+) -> None:
+    finding = find(np.array([160.0] * 60 + [5.0] * 20), seen)
+    assert len(finding.found) == found
+    assert not find(np.array([25.0] * 60 + [5.0] * 20), seen).found
+
+
+def test_a_group_is_what_remains_whoever_is_left_out() -> None:
+    alone = find(np.array([500.0, 3.0, -8.0]), 3)
+    assert alone.evidence < 10
+    assert find(np.array([500.0, 70.0, -8.0]), 3).found == [0, 1]
+
+
+def test_a_rejected_group_is_left_alone_for_a_month_and_no_longer() -> None:
+    groups = new_groups()
+    first = told_of(*copiers(10, 60))
+    assert judged(first, groups)[0]
+    reject = Reject(
+        id="r1",
+        by="ann",
+        why="their own data team",
+        issued_at="2024-03-05T00:00:00.000Z",
+        subject=Subject("group", "org:x.example"),
+        decision_id="d",
+    )
+    [answer] = groups.hear(reject, Source("notices", 0, 0))
+    assert answer.action == "release"
+    assert answer.revision > 1
+    assert groups.hear(reject, Source("notices", 0, 1)) == []
+    assert judged(told_of(*copiers(10, 60, day=2)), groups) == (set(), 0)
+    later = 3 + int(REJECTED_S // DAY_S)
+    assert judged(told_of(*copiers(10, 60, day=later)), groups)[1] >= 1
+
+
+def test_a_scenario_that_is_off_finds_nothing() -> None:
+    config = DetectionConfig(scenarios={"coordinated-sweep": "off"})
+    assert judged(told_of(*copiers(30, 60)), new_groups(config)) == (set(), 0)
+
+
+def test_reviews_are_meant_where_the_scenario_is_enforced() -> None:
+    told = told_of(*copiers(10, 60))
+    for mode, simulated in (("enforce", False), ("shadow", True)):
+        groups = new_groups(DetectionConfig(scenarios={"coordinated-sweep": mode}))  # type: ignore[dict-item]
+        reviews = groups.observe(told, range(len(told))).reviews
+        assert {review.simulated for review in reviews} == {simulated}
+
+
+def test_a_review_names_the_members_and_how_much_they_have_taken_together() -> None:
+    told = told_of(*copiers(10, 60))
+    review = new_groups().observe(told, range(len(told))).reviews[-1]
+    assert set(review.evidence.linked_accounts) <= {f"copier_{n}" for n in range(10)}
+    assert review.evidence.distinct_pairs == pytest.approx(review.evidence.requests, rel=0.1)
+    assert review.score > 0.999
+    assert review.reasons[0].signal.startswith("accounts behind org:x.example")
+    assert review.reasons[0].observed == len(review.evidence.linked_accounts)
+    weights = [reason.weight for reason in review.reasons]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1)
+
+
+def test_an_account_is_told_of_as_its_choices_grow_by_half() -> None:
+    told = told_of(*copiers(1, 400))
+    chosen = [activity.chosen for activity in told]
+    assert chosen[0] == TOLD_FROM
+    assert all(after >= 1.5 * before for before, after in itertools.pairwise(chosen))
+    assert len(told) <= 11
+    assert all(len(activity.pairs) // 4 <= SAMPLE_MAX for activity in told)
+    assert max(len(activity.to_bytes()) for activity in told) < 1_024
+
+
+def test_who_reads_what_people_read_is_told_of_once_a_day() -> None:
+    told = told_of(*people(20, 200, seed=8))
+    assert len(told) <= 20 + 2
+
+
+def test_a_sample_is_a_matter_of_the_pairs_and_not_of_their_order() -> None:
+    rng = random.Random(9)
+    pairs = [rng.getrandbits(64) for _ in range(500)]
+    days = [Day(19_000, MIDNIGHT_S) for _ in range(2)]
+    for day, order in zip(days, (pairs, pairs[::-1]), strict=True):
+        for pair in order:
+            day.choose(pair, 20, None)
+    one, other = days
+    assert (one.pairs, one.below) == (other.pairs, other.below)
+    assert len(one.pairs) == SAMPLE_MAX
+
+
+def test_own_pairs_lists_and_failures_are_no_choices() -> None:
+    pairs = [f"pair_{n}" for n in range(900, 960)]
+    for told in ({"owner_id": "a"}, {"action": "list"}, {"status": 404}):
+        days = [request("a", MIDNIGHT_S + n, pair_ids=[p], **told) for n, p in enumerate(pairs)]
+        assert told_of(days) == []
+
+
+def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
+    (requests,) = copiers(1, 150)
+    rows: dict[str, bytes] = {}
+    whole, parts = Activities(population(), lambda _: None), Activities(population(), rows.get)
+    for one in requests:
+        assert parts.observe(one, 7) == whole.observe(one, 7)
+        rows.update(parts.snapshot())
+        parts.forget(["copier_0"])
+    assert len(rows["copier_0"]) < 1_500
+
+
+def test_a_record_survives_the_wire_and_one_of_a_newer_version_is_refused() -> None:
+    (activity, *_) = told_of(*copiers(1, 20))
+    assert LinkActivity.from_bytes(activity.to_bytes()) == activity
+    newer = msgspec.structs.replace(activity, version=VERSION + 1)
+    with pytest.raises(LinkActivityVersionError):
+        LinkActivity.from_bytes(newer.to_bytes())
+
+
+@cache
+def record() -> bytes:
+    return told_of(*copiers(1, 20))[-1].to_bytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_any_bytes_are_a_record_or_none_and_never_harm(noise: bytes, at: int) -> None:
+    whole = record()
+    for data in (noise, whole[:at] + noise[:2] + whole[at + 2 :]):
+        try:
+            found = LinkActivity.from_bytes(data)
+        except LinkActivityError:
+            continue
+        judged([found, msgspec.structs.replace(found, account_id="other")])
+
+
+def test_a_group_of_a_newer_version_is_refused() -> None:
+    told = told_of(*copiers(2, 20))
+    groups = new_groups()
+    groups.observe(told, range(len(told)))
+    fields = msgspec.msgpack.decode(groups.snapshot().groups["org:x.example"])
+    newer = msgspec.msgpack.encode([fields[0] + 1, *fields[1:]])
+    with pytest.raises(StateVersionError):
+        judged(told, new_groups(rows={"org:x.example": newer}))
+
+
+def test_links_are_values_networks_and_clients() -> None:
+    one = request(
+        links={"payment": "fp_9", "org": "x.example", "device": ""},
+        ip="2001:db8:1:2::3",
+        ja4="t13d",
+        asn=64_512,
+    )
+    assert links_of(one) == [
+        "org:x.example",
+        "payment:fp_9",
+        "range:2001:db8:1::/48",
+        "client:t13d|64512",
+    ]
+    assert links_of(request(ip="no address")) == []
+    assert len(links_of(request(links={f"l{n}": "v" for n in range(16)}))) == 6
