@@ -187,6 +187,15 @@ def run_example(script: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 async def becomes(ask: Callable[[], Awaitable[T]], expected: T) -> None:
     """Ask until the answer is as expected."""
+    await until(ask, lambda answer: answer == expected)
+
+
+async def until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool]) -> T:
+    """Ask until the answer is such, and return that one: the next may be the old one again.
+
+    While nginx reloads, both its old and its new processes answer.
+    """
     async with asyncio.timeout(_READY_TIMEOUT_S):
-        while await ask() != expected:  # noqa: ASYNC110 - another program changes it
+        while not is_so(answer := await ask()):  # noqa: ASYNC110 - another program changes it
             await asyncio.sleep(0.01)
+        return answer

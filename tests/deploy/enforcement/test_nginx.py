@@ -19,7 +19,7 @@ from models.decision import Decision, rfc3339
 from streams.embedded import free_port
 from streams.settings import Settings
 from tests.decisions import NOW_S, StateTopic, ban, decision, state_topic_of, tomorrow
-from tests.deploy.enforcement.programs import EXAMPLES, Nginx, becomes, example, run_example
+from tests.deploy.enforcement.programs import EXAMPLES, Nginx, becomes, example, run_example, until
 
 # The file.
 
@@ -113,6 +113,10 @@ class World:
             body = await answer.json(content_type=None) if is_json else await answer.text()
             retry_after = answer.headers.get("Retry-After")
             return Got(answer.status, answer.content_type, retry_after, body)
+
+    async def answer(self, account_id: str, status: int) -> Got:
+        """Wait for an answer with this status, and return it."""
+        return await until(lambda: self.get(account_id), lambda got: got.status == status)
 
     async def status(self, account_id: str, org: str = "") -> int:
         return (await self.get(account_id, org)).status
@@ -216,8 +220,7 @@ async def test_a_decision_in_kafka_blocks_a_request_until_it_is_lifted(
     async with enforcing(world, settings_for_broker, tmp_path) as state:
         assert await world.status("acct_17") == 200
         await state.put(lasting_ban("acct_17"))
-        await becomes(lambda: world.status("acct_17"), 403)
-        assert (await world.get("acct_17")).body["decision_id"] == "acct_17-1"
+        assert (await world.answer("acct_17", 403)).body["decision_id"] == "acct_17-1"
         assert await world.status("acct_18") == 200
         await state.lift(lasting_ban("acct_17"))
         await becomes(lambda: world.status("acct_17"), 200)
@@ -230,9 +233,8 @@ async def test_a_throttled_account_gets_429_and_is_told_when_to_come_back(
     slow = decision(1, "slow", limit_per_minute=0.1, expires_at=tomorrow())
     async with enforcing(world, settings_for_broker, tmp_path) as state:
         await state.put(slow)
-        await becomes(lambda: world.status("slow"), 429)
-        got = await world.get("slow")
-        assert (got.status, got.type) == (429, "application/problem+json")
+        got = await world.answer("slow", 429)
+        assert got.type == "application/problem+json"
         assert got.retry_after is not None
         assert 0 < int(got.retry_after) <= 600
         assert got.body["type"] == "urn:pairwatch:problem:throttled"
@@ -247,8 +249,7 @@ async def test_any_id_that_a_header_can_carry_is_enforced(
 ) -> None:
     async with enforcing(world, settings_for_broker, tmp_path) as state:
         await state.put(lasting_ban(account_id, decision_id="d_1"))
-        await becomes(lambda: world.status(account_id), 403)
-        assert (await world.get(account_id)).body["decision_id"] == "d_1"
+        assert (await world.answer(account_id, 403)).body["decision_id"] == "d_1"
         assert await world.status(account_id[:-1] + "!") == 200
 
 
