@@ -1,0 +1,159 @@
+"""Logs that jump: what was deleted before it was read is told, and gaps are no loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from models.request import Request
+from streams.kafka import client_arguments, running
+from streams.settings import Settings
+from streams.topics import create
+from tests.brokers.choice import Broker, settings_for
+from tests.integration.workers import (
+    START_S,
+    assert_undisturbed,
+    caught_up,
+    produce,
+    read_to_end,
+    traffic,
+    worker,
+)
+
+
+@pytest.fixture
+def settings(kafka: Broker, tmp_path: Path) -> Settings:
+    return settings_for(kafka, tmp_path)
+
+
+def keyed(settings: Settings) -> Settings:
+    topics = msgspec.structs.replace(settings.topics, keyed_by_account=True)
+    return msgspec.structs.replace(settings, topics=topics)
+
+
+async def delete_before(settings: Settings, topic: str, offset: int) -> None:
+    """Delete the first partition's records below an offset, as retention does."""
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(offset)})
+
+
+def views(first: int, count: int) -> list[Request]:
+    return [Request(START_S + n, f"r{n}", "ann", "view") for n in range(first, first + count)]
+
+
+def lost(samples: dict[str, float], topic: str) -> float:
+    return samples.get(f"pairwatch_lost_upstream_events_total {topic}", 0)
+
+
+@pytest.mark.parametrize("is_keyed", [False, True], ids=["rekeyed", "keyed by account"])
+async def test_what_was_deleted_while_a_worker_was_away_is_counted_and_told(
+    settings: Settings, tmp_path: Path, is_keyed: bool
+) -> None:
+    settings = keyed(settings) if is_keyed else settings
+    topic = settings.topics.requests
+    await create(settings)
+    with worker(settings, tmp_path) as first:
+        await produce(settings, views(0, 20), partition=0)
+        await first.handled(20)
+        await first.stop()
+    await produce(settings, views(20, 50), partition=0)
+    await delete_before(settings, topic, 45)
+    with worker(settings, tmp_path) as second:
+        await second.handled(25)
+        samples = await second.metrics()
+        await second.stop()
+    assert lost(samples, topic) == 25
+    assert f"{topic}[0] lost offsets 20–44 before they were read" in second.said
+    await assert_judged(settings, [*range(20), *range(45, 70)])
+
+
+async def assert_judged(settings: Settings, numbers: list[int]) -> None:
+    """Assert that nothing but what was deleted is missing from what the worker has passed on."""
+    if settings.topics.keyed_by_account:
+        return
+    log = await read_to_end(settings, settings.topics.requests_by_account)
+    ids = [msgspec.json.decode(record.value or b"", type=Request).request_id for record in log]
+    assert ids == [f"r{n}" for n in numbers]
+
+
+async def test_a_first_start_after_retention_has_lost_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await create(settings)
+    await produce(settings, views(0, 20), partition=0)
+    await delete_before(settings, settings.topics.requests, 15)
+    with worker(settings, tmp_path) as running:
+        await running.handled(5)
+        samples = await running.metrics()
+        await running.stop()
+    assert lost(samples, settings.topics.requests) == 0
+    assert "lost offsets" not in running.said
+
+
+async def test_transactions_in_the_source_leave_gaps_that_are_no_loss(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings = keyed(settings)
+    await create(settings)
+    requests = traffic()
+    with worker(settings, tmp_path) as first:
+        await produce_in_transactions(settings, requests[:1_500])
+        await first.handled(1_000)
+        first.kill()
+    with worker(settings, tmp_path) as second:
+        await produce_in_transactions(settings, requests[1_500:])
+        await caught_up(settings, len(requests), second)
+        samples = await second.metrics()
+        await second.stop()
+    assert lost(samples, settings.topics.requests) == 0
+    assert "Traceback" not in second.said
+    log = await read_to_end(settings, settings.topics.requests)
+    assert log[-1].offset + 1 == len(requests) + len(requests) // 100 - 1  # the last one's is left
+    await assert_undisturbed(settings)
+
+
+async def produce_in_transactions(settings: Settings, requests: list[Request]) -> None:
+    """Send requests a hundred to a transaction, each of which ends with a marker."""
+    producer = AIOKafkaProducer(
+        **client_arguments(settings.kafka), transactional_id=f"{settings.kafka.group}-shipper"
+    )
+    await producer.start()
+    try:
+        for start in range(0, len(requests), 100):
+            async with producer.transaction():
+                for request in requests[start : start + 100]:
+                    # One partition is enough, and keeps the test's accounts where they are.
+                    await producer.send(
+                        settings.topics.requests,
+                        msgspec.json.encode(request),
+                        key=request.account_id.encode(),
+                        partition=0,
+                    )
+    finally:
+        await producer.stop()
+
+
+async def test_partitions_that_were_added_are_refused_with_what_to_do(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings = keyed(settings)
+    await create(settings)
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        await admin.create_partitions({settings.topics.requests: NewPartitions(3)})
+    with worker(settings, tmp_path) as refused:
+        assert await refused.ended() == 2
+    assert "it has 3 partitions, not 2; set topics.partitions = 3" in refused.said
+    topics = msgspec.structs.replace(settings.topics, partitions=3)
+    with worker(msgspec.structs.replace(settings, topics=topics), tmp_path) as refused:
+        assert await refused.ended() == 2
+    assert "changelog: it has 2 partitions, not 3" in refused.said
+    assert "delete this topic" in refused.said
