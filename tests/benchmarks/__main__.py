@@ -17,15 +17,24 @@ from rich.console import Console
 
 from streams.embedded import embedded_broker
 from streams.errors import OperatorError
+from tests.benchmarks.growth import growth
+from tests.benchmarks.known import known
+from tests.benchmarks.latency import latency
+from tests.benchmarks.lines import curves
 from tests.benchmarks.measure import Measurement, SubjectError
 from tests.benchmarks.preload import preload
 from tests.benchmarks.report import chart, rows, table
-from tests.benchmarks.subjects import SUBJECTS, Bench
+from tests.benchmarks.subjects import SUBJECTS, Bench, measure_worker
 from tests.benchmarks.tools import ToolsError
+from tests.benchmarks.workers import workers
 from tests.brokers.kafka import KafkaCluster
 
 _BUILD = Path(__file__).parents[2] / "build" / "benchmarks"
 _QUICK_EVENTS = 200_000
+#: What can be measured, in this order.
+_PARTS = ("compare", "growth", "workers", "latency", "known")
+#: Latency is measured at this part of what a worker can do.
+_LOAD = 0.5
 #: As wide as the table, where there is no terminal to ask.
 console = Console(width=None if sys.stdout.isatty() else 120)
 
@@ -38,9 +47,32 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 @click.option(
     "--only", multiple=True, type=click.Choice([s.name for s in SUBJECTS]), help="Subjects to run."
 )
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(_PARTS),
+    default=_PARTS[:1],
+    show_default=True,
+    help="What to measure; repeat for more.",
+)
+@click.option("--known", "accounts", default=1_000_000, help="Known accounts of that part.")
+@click.option(
+    "--rate",
+    type=float,
+    help="Events a second of the part `latency`, by default half of what a worker judges.",
+)
 @click.option("--profile", "profiling", is_flag=True, help="Say what the worker's time goes to.")
 def main(
-    events: int, runs: int, quick: bool, broker: str, only: tuple[str, ...], profiling: bool
+    events: int,
+    runs: int,
+    quick: bool,
+    broker: str,
+    only: tuple[str, ...],
+    parts: tuple[str, ...],
+    accounts: int,
+    rate: float | None,
+    profiling: bool,
 ) -> None:
     """Measure what one core judges, beside the bare client, Faust and Quix Streams."""
     events, runs = (min(events, _QUICK_EVENTS), 1) if quick else (events, runs)
@@ -61,14 +93,36 @@ def main(
 
             console.print(profile(bench))
             return
-        found = _measure(bench, runs, only)
-    summed_up = rows(SUBJECTS, found)
+        if "compare" in parts:
+            _compare(bench, runs, only)
+        if "growth" in parts:
+            with pin():
+                grown = growth(lambda said: console.print(said, highlight=False))
+            _tell("growth", grown)
+            _write("growth.svg", curves(grown))
+        if "workers" in parts:
+            _tell("workers", workers(bench))
+        if "latency" in parts:
+            rate = rate or _LOAD * measure_worker(bench, keyed=True).events_per_s
+            _tell("latency", latency(bench, rate))
+        if "known" in parts:
+            _tell("known", known(bench, accounts))
+    console.print(f"load after: {os.getloadavg()[0]:.1f}; written to {_BUILD}")
+
+
+def _tell(name: str, found: object) -> None:
+    text = msgspec.json.format(msgspec.json.encode(found)).decode()
+    console.print(f"{name}: {text}", highlight=False, markup=False)
+    _write(f"{name}.json", text)
+
+
+def _compare(bench: Bench, runs: int, only: tuple[str, ...]) -> None:
+    summed_up = rows(SUBJECTS, _measure(bench, runs, only))
     if not summed_up:
         sys.exit("nothing could be measured")
     console.print(table(summed_up))
     _write("results.json", msgspec.json.format(msgspec.json.encode(summed_up)).decode())
     _write("results.svg", chart(summed_up))
-    console.print(f"load after: {os.getloadavg()[0]:.1f}; written to {_BUILD}")
 
 
 def _measure(bench: Bench, runs: int, only: tuple[str, ...]) -> dict[str, list[Measurement]]:

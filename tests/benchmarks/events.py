@@ -41,19 +41,21 @@ class Event(NamedTuple):
     value: bytes
 
 
-def events(count: int, seed: int = 1) -> Iterator[Event]:
+def events(
+    count: int, seed: int = 1, accounts: int = ACCOUNTS, catalogue: int = CATALOGUE
+) -> Iterator[Event]:
     """Make so many events in time order: 350 bytes on average, 1 % of them list pages of 40.
 
     Accounts are heavy-tailed, pairs follow their popularity, and time runs at a million events
     a day, whatever the count.
     """
     chance = np.random.default_rng(seed)
-    ts, accounts = _times(chance, count)
+    ts, whose = _times(chance, count, accounts)
     actions = chance.choice(len(_ACTIONS), count, p=[share for _, share in _ACTIONS])
-    ranks = (CATALOGUE * chance.random(count) ** 3).astype(int)
+    ranks = (catalogue * chance.random(count) ** 3).astype(int)
     encode = msgspec.json.Encoder().encode
     for n in range(count):
-        number, rank, action = int(accounts[n]), int(ranks[n]), _ACTIONS[actions[n]][0]
+        number, rank, action = int(whose[n]), int(ranks[n]), _ACTIONS[actions[n]][0]
         account_id, pairs = f"acct_{number:06d}", 1
         if action == "list":
             pairs = _LIST_PAIRS
@@ -64,7 +66,7 @@ def events(count: int, seed: int = 1) -> Iterator[Event]:
             request_id=f"req_{n:012x}{rank:08x}",
             account_id=account_id,
             action=action,
-            pair_ids=[f"pair_{(rank + k) % CATALOGUE:07d}" for k in range(pairs)],
+            pair_ids=[f"pair_{(rank + k) % catalogue:07d}" for k in range(pairs)],
             owner_id=account_id if action == "generate" else None,
             ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
             user_agent=_AGENT,
@@ -75,11 +77,11 @@ def events(count: int, seed: int = 1) -> Iterator[Event]:
         yield Event(account_id, encode(request))
 
 
-def _times(chance: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _times(chance: np.random.Generator, count: int, accounts: int) -> tuple[np.ndarray, np.ndarray]:
     """Return event times (Unix seconds, rising) and the number of the account of each."""
     sessions = count // _SESSION_EVENTS + 1
-    weights = (np.arange(ACCOUNTS) + _TAIL_FLAT) ** -_TAIL
-    who = chance.choice(ACCOUNTS, sessions, p=weights / weights.sum())
+    weights = (np.arange(accounts) + _TAIL_FLAT) ** -_TAIL
+    who = chance.choice(accounts, sessions, p=weights / weights.sum())
     span_s = 86_400.0 * count / _EVENTS_A_DAY
     session = np.repeat(np.arange(sessions), _SESSION_EVENTS)
     ends = np.cumsum(chance.exponential(_GAP_S, session.size))

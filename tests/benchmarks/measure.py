@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,24 +61,25 @@ def peak_mib(pid: int) -> float:
 
 
 async def measure_commits(
-    process: subprocess.Popen[bytes],
+    processes: Sequence[subprocess.Popen[bytes]],
     committed: Callable[[], Awaitable[int]],
     total: int,
     on_first: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """Watch a process commit, from its first commit to the last that left something to do.
+    """Watch the processes of a group commit: from the first to the last that left some to do.
 
-    The one after that also counts the time in which the process waited for its next commit.
+    The one after that also counts the time in which they waited for their next commit.
     `on_first` is called at the first one.
     """
     began_s = time.monotonic()
     seen: list[tuple[float, int, float]] = []
     while not seen or seen[-1][1] < total:
         done, now_s = await committed(), time.monotonic()
-        if process.poll() is not None:
-            raise SubjectError(f"it ended with status {process.returncode}")
+        for process in processes:
+            if process.poll() is not None:
+                raise SubjectError(f"it ended with status {process.returncode}")
         if done > (seen[-1][1] if seen else 0):
-            seen.append((now_s, done, cpu_seconds(process.pid)))
+            seen.append((now_s, done, sum(cpu_seconds(process.pid) for process in processes)))
             if len(seen) == 1:
                 on_first()
         if not seen and now_s - began_s > _FIRST_TIMEOUT_S:
@@ -91,7 +92,7 @@ async def measure_commits(
     if len(span) < 2:
         raise SubjectError("it has committed everything at once: give it more events")
     (first_s, first, first_cpu), (last_s, last, last_cpu) = span[0], span[-1]
-    memory = peak_mib(process.pid)
+    memory = max(peak_mib(process.pid) for process in processes)
     return Measurement(last - first, last_s - first_s, last_cpu - first_cpu, memory)
 
 

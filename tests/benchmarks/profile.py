@@ -21,6 +21,9 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("tell repeats", ("RecentRequests.admit", "admit (models/recent")),
     ("sketches", ("see_pairs",)),
     ("popularity", ("_weigh", "_learn_pairs", "(models/popularity")),
+    ("judge links", ("judge_links", "(models/groups/groups", "(models/groups/evidence")),
+    ("follow choices", ("(models/groups/activities", "(models/link_activity")),
+    ("exchange and breaker", ("(models/exchange", "(models/breaker", "_begin_epoch")),
     ("windows", ("count (models/profile", "Profile.count", "calm_down", "close_day", "begins_day")),
     ("climb and calibrate", ("_climb", "(models/calibration", "begin_account_day", "_refit")),
     ("decide", ("_decide (models/detector", "Detector._decide")),
@@ -52,7 +55,7 @@ def profile(bench: Bench) -> Table:
             spying.append(subprocess.Popen(arguments, **said))
 
         group, topic = settings.kafka.group, settings.topics.accounts_source
-        measured = asyncio.run(watch(bench, process, group, topic, spy))
+        measured = asyncio.run(watch(bench, group, topic, process, on_first=spy))
         for spied in spying:
             spied.send_signal(signal.SIGINT)  # then it writes down what it has seen
             spied.wait(_SPY_TIMEOUT_S)

@@ -84,37 +84,49 @@ def _program(name: str, bench: Bench, python: str = sys.executable) -> Measureme
     if name != "bare":
         arguments.append(str(directory / "state"))
     with running(bench, arguments, directory) as process:
-        return asyncio.run(watch(bench, process, group, KEYED))
+        return asyncio.run(watch(bench, group, KEYED, process))
 
 
 async def watch(
     bench: Bench,
-    process: subprocess.Popen[bytes],
     group: str,
     topic: str,
+    *processes: subprocess.Popen[bytes],
     on_first: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """Measure a process by what its group commits."""
+    """Measure processes by what their group commits."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
     await admin.start()
     try:
         return await measure_commits(
-            process, lambda: committed_by(admin, group, topic), bench.events, on_first
+            processes, lambda: committed_by(admin, group, topic), bench.events, on_first
         )
     finally:
         await admin.close()
 
 
 @contextmanager
-def worker(bench: Bench, *, keyed: bool) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
-    """Run `pairwatch worker` with everything that is on by default."""
+def worker(
+    bench: Bench, *, keyed: bool, requests: str | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
+    """Run `pairwatch worker` with everything that is on by default, on topics of its own."""
+    settings = settings_for(bench, keyed=keyed, requests=requests)
+    asyncio.run(create(settings))
+    with started(bench, settings) as process:
+        yield process, settings
+
+
+def settings_for(bench: Bench, *, keyed: bool, requests: str | None = None) -> Settings:
+    """Return settings that no other run has."""
     name, directory = bench.fresh()
-    settings = Settings(
+    return Settings(
         kafka=Kafka(brokers=bench.bootstrap, group=name),
         topics=Topics(
-            requests=KEYED if keyed else UNKEYED,
+            requests=requests or (KEYED if keyed else UNKEYED),
             requests_by_account=f"{name}.by-account",
             decisions=f"{name}.decisions",
+            link_activity=f"{name}.link-activity",
+            notices=f"{name}.notices",
             dead_letters=f"{name}.dead-letters",
             control=f"{name}.control",
             keyed_by_account=keyed,
@@ -123,11 +135,16 @@ def worker(bench: Bench, *, keyed: bool) -> Iterator[tuple[subprocess.Popen[byte
         state=State(directory=str(directory / "state")),
         metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
     )
-    asyncio.run(create(settings))
+
+
+@contextmanager
+def started(bench: Bench, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker with these settings, whose topics are there."""
+    directory = Path(settings.state.directory).parent
     config = directory / "pairwatch.toml"
     config.write_text(_toml(settings))
     with running(bench, [*_PAIRWATCH, "worker", "--config", str(config)], directory) as process:
-        yield process, settings
+        yield process
 
 
 def _toml(settings: Settings) -> str:
@@ -143,10 +160,10 @@ def _toml(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _worker(bench: Bench, *, keyed: bool) -> Measurement:
+def measure_worker(bench: Bench, *, keyed: bool) -> Measurement:
     with worker(bench, keyed=keyed) as (process, settings):
         return asyncio.run(
-            watch(bench, process, settings.kafka.group, settings.topics.accounts_source)
+            watch(bench, settings.kafka.group, settings.topics.accounts_source, process)
         )
 
 
@@ -189,11 +206,11 @@ SUBJECTS = (
     Subject(BARE, "aiokafka and orjson, nothing else", lambda bench: _program("bare", bench)),
     Subject(NOTHING, "Faust agent that does nothing", lambda bench: _program("nothing", bench)),
     Subject("quix", "Quix Streams, count per account and minute", _quix),
-    Subject("worker", "pairwatch worker", lambda bench: _worker(bench, keyed=True)),
+    Subject("worker", "pairwatch worker", lambda bench: measure_worker(bench, keyed=True)),
     Subject(
         "worker-rekeying",
         "pairwatch worker, re-keying first",
-        lambda bench: _worker(bench, keyed=False),
+        lambda bench: measure_worker(bench, keyed=False),
     ),
     Subject("replay", "pairwatch replay", _replay),
 )

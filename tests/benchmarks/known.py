@@ -1,0 +1,157 @@
+"""Many known accounts: how long they take to come back, and what they cost beside few."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from dataclasses import replace
+from itertools import islice
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from streams.codec import decode_request
+from streams.outbox import Row, partition_of, send_rows
+from streams.settings import Settings
+from streams.shard import Shard
+from streams.topic_plan import changelog_topic
+from streams.topics import create
+from tests.benchmarks.events import events
+from tests.benchmarks.measure import Measurement, SubjectError
+from tests.benchmarks.preload import PARTITIONS
+from tests.benchmarks.subjects import Bench, measure_worker, settings_for, started, watch
+
+#: Accounts that are active among all that are known, and what they send.
+ACTIVE, _EVENTS = 200_000, 400_000
+_TOPIC = "bench.many"
+#: Requests of the profile that all known accounts are given, of one account that is active.
+_SAMPLE = 20_000
+_READY_TIMEOUT_S, _POLL_S = 600.0, 0.2
+_CHUNK = 100_000
+_ARRIVED_S = 4e9
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What so many known accounts cost.
+
+    `account_bytes` are those of one account's rows. Seconds are from the start of the process to
+    `/ready`.
+    """
+
+    accounts: int
+    active: int
+    account_bytes: int
+    from_changelog_s: float
+    from_disk_s: float
+    many: Measurement
+    few: Measurement
+
+
+def known(bench: Bench, accounts: int) -> Known:
+    """Start a worker from a full changelog, then from its own disk, and let it judge."""
+    settings = settings_for(bench, keyed=True, requests=_TOPIC)
+    size = asyncio.run(_fill(bench, settings, accounts))
+    with started(bench, settings):
+        from_changelog_s = _wait_until_ready(settings)
+    with started(bench, settings) as process:
+        from_disk_s = _wait_until_ready(settings)
+        many = asyncio.run(
+            watch(replace(bench, events=_EVENTS), settings.kafka.group, _TOPIC, process)
+        )
+    few = measure_worker(bench, keyed=True)
+    return Known(accounts, ACTIVE, size, from_changelog_s, from_disk_s, many, few)
+
+
+def _wait_until_ready(settings: Settings) -> float:
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < _READY_TIMEOUT_S:
+        try:
+            with urllib.request.urlopen(f"http://{settings.metrics.listen}/ready", timeout=5):
+                return time.monotonic() - began_s
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(_POLL_S)
+    raise SubjectError("it was not ready in time")
+
+
+async def _fill(bench: Bench, settings: Settings, accounts: int) -> int:
+    """Send the events, and state as it were if all accounts had been active once."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(_TOPIC, PARTITIONS, 1)])
+    finally:
+        await admin.close()
+    await create(settings)
+    producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap, max_batch_size=262_144)
+    await producer.start()
+    try:
+        keyed: dict[int, list[Row]] = defaultdict(list)
+        for event in events(_EVENTS, accounts=ACTIVE):
+            key = event.account_id.encode()
+            keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
+        await _send(producer, _TOPIC, keyed)
+        log = changelog_topic(settings)
+        markers, profile, choices = _sample(settings, keyed)
+        names = (f"acct_{number:06d}" for number in range(accounts))
+        while some := list(islice(names, _CHUNK)):
+            await _send(producer, log, _rows(some, profile, choices))
+        await _send(producer, log, markers)
+    finally:
+        await producer.stop()
+    return len(profile) + len(choices)
+
+
+def _sample(
+    settings: Settings, keyed: dict[int, list[Row]]
+) -> tuple[dict[int, list[Row]], bytes, bytes]:
+    """Return each partition's marker, and the rows of an account that has been active."""
+    markers: dict[int, list[Row]] = {}
+    profile = choices = b""
+    for partition in range(PARTITIONS):
+        shard = Shard(
+            settings.detection(),
+            "bench",
+            settings.topics.logs,
+            partition,
+            PARTITIONS,
+            lambda _: None,
+            lambda: None,
+        )
+        shard.detector.exchange.excuse(list(range(PARTITIONS)))
+        requests = [
+            decode_request(row.value or b"", _ARRIVED_S)
+            for row in keyed[partition][: _SAMPLE // PARTITIONS]
+        ]
+        shard.judge(requests, range(len(requests)), len(requests))
+        checkpoint = shard.begin_checkpoint()
+        assert checkpoint is not None
+        markers[partition] = [
+            *(row for row in checkpoint.rows if row.key.startswith(b"p")),
+            checkpoint.marker,
+        ]
+        values = {row.key: row.value or b"" for row in checkpoint.rows}
+        busiest = max(
+            (key for key in values if key.startswith(b"a0")), key=lambda k: len(values[k])
+        )
+        profile, choices = values[busiest], values.get(b"c0" + busiest[2:], choices)
+    return markers, profile, choices
+
+
+def _rows(names: list[str], profile: bytes, choices: bytes) -> dict[int, list[Row]]:
+    rows: dict[int, list[Row]] = defaultdict(list)
+    for name in names:
+        key = name.encode()
+        some = rows[partition_of(key, PARTITIONS)]
+        some += [Row(b"a0" + key, profile), Row(b"c0" + key, choices)]
+    return rows
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, rows: dict[int, list[Row]]) -> None:
+    async def send(partition: int, some: list[Row]) -> None:
+        await asyncio.gather(*await send_rows(producer, topic, partition, some))
+
+    await asyncio.gather(*(send(partition, some) for partition, some in rows.items()))

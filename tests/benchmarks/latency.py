@@ -1,0 +1,129 @@
+"""How long a decision takes, from its request's way into Kafka, while a flood goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import defaultdict
+from statistics import quantiles
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from models.request import Request
+from streams.outbox import Row, partition_of, send_rows
+from tests.benchmarks.events import events
+from tests.benchmarks.preload import PARTITIONS
+from tests.benchmarks.subjects import Bench, worker
+
+#: Between what is sent: half of it is added to each latency on average, by none it is hidden.
+_TICK_S = 0.02
+_LASTS_S = 60.0
+#: Joining the group, and a first checkpoint.
+_WARM_S = 20.0
+_TOPIC = "bench.live"
+#: Of all requests, those of one account that floods, and those of accounts of which every second
+#: one goes from nothing to this many requests at once: each of them is decided about.
+_FLOOD_SHARE, _BURST = 0.33, 400
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds from handing a request to the producer to reading its decision."""
+
+    events_per_s: float
+    decisions: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    behind_max: int
+
+
+def latency(bench: Bench, rate: float) -> Latency:
+    """Measure decisions' latency while so many events a second come in."""
+    asyncio.run(_create(bench))
+    with worker(bench, keyed=True, requests=_TOPIC) as (_, settings):
+        return asyncio.run(_measure(bench, settings.topics.decisions, rate))
+
+
+async def _create(bench: Bench) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(_TOPIC, PARTITIONS, 1)])
+    finally:
+        await admin.close()
+
+
+async def _measure(bench: Bench, topic: str, rate: float) -> Latency:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bench.bootstrap, auto_offset_reset="earliest"
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap)
+    await consumer.start()
+    await producer.start()
+    sent_s: dict[str, float] = {}
+    waits_s: list[float] = []
+    reading = asyncio.create_task(_read(consumer, sent_s, waits_s))
+    try:
+        behind = await _send(producer, rate, sent_s)
+        await asyncio.sleep(2.0)
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
+        await producer.stop()
+        await consumer.stop()
+    cuts = quantiles(waits_s, n=100, method="inclusive")
+    return Latency(rate, len(waits_s), cuts[49] * 1e3, cuts[98] * 1e3, max(waits_s) * 1e3, behind)
+
+
+async def _read(consumer: AIOKafkaConsumer, sent_s: dict[str, float], waits_s: list[float]) -> None:
+    async for record in consumer:
+        now_s = time.time()
+        decision = msgspec.json.decode(record.value)
+        samples = decision["evidence"]["sample_request_ids"]
+        # The last sample is the request that tipped the balance, unless a group's verdict did.
+        is_own = decision["evidence"]["source"]["topic"] == _TOPIC
+        if is_own and samples and samples[-1] in sent_s:
+            waits_s.append(now_s - sent_s[samples[-1]])
+
+
+async def _send(producer: AIOKafkaProducer, rate: float, sent_s: dict[str, float]) -> int:
+    """Send for a minute after the warm-up; return by how many events it fell behind at most."""
+    began_s, made, behind = time.monotonic(), 0, 0
+    stream = (msgspec.json.decode(event.value, type=Request) for event in events(2_000_000))
+    bursts = itertools.count()
+    left, burst = 0, 0
+    while (elapsed_s := time.monotonic() - began_s) < _WARM_S + _LASTS_S:
+        due = int(rate * elapsed_s) - made
+        behind = max(behind, due) if elapsed_s > _WARM_S else 0
+        rows: dict[int, list[Row]] = defaultdict(list)
+        now_s = time.time()
+        warm = elapsed_s > _WARM_S
+        if warm and int(elapsed_s) > burst:
+            burst, left, name = int(elapsed_s), _BURST, f"burst-{next(bursts)}"
+        for n in range(due):
+            request = next(stream)
+            changes: dict[str, object] = {"ts": now_s, "request_id": f"live-{made + n}"}
+            if left:
+                left -= 1
+                changes |= {"account_id": name, "action": "view", "owner_id": None}
+                changes["pair_ids"] = [f"pair_{(made + n) % 200_000:07d}"]
+            elif warm and n < _FLOOD_SHARE * due:
+                changes |= {"account_id": "flood", "action": "view", "owner_id": None}
+            request = msgspec.structs.replace(request, **changes)
+            if warm:
+                sent_s[request.request_id] = now_s
+            key = request.account_id.encode()
+            row = Row(key, msgspec.json.encode(request), int(now_s * 1_000))
+            rows[partition_of(key, PARTITIONS)].append(row)
+        made += due
+        sent = [
+            one
+            for partition, some in rows.items()
+            for one in await send_rows(producer, _TOPIC, partition, some)
+        ]
+        await asyncio.gather(*sent)
+        await asyncio.sleep(_TICK_S)
+    return behind
