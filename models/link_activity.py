@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
 from functools import lru_cache
@@ -116,18 +117,18 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
             It is none.
         """
         try:
-            version = msgspec.msgpack.decode(data, type=_Version).version
-            if version > VERSION:
-                raise LinkActivityVersionError(
-                    f"link activity of version {version}; this pairwatch knows up to {VERSION}"
-                )
-            activity = msgspec.msgpack.decode(data, type=cls)
+            activity = _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            _check_version(data)
             raise LinkActivityError(f"link activity: {error}") from None
-        times = (activity.first_s, activity.at_s)
-        if not (math.isfinite(activity.weight) and all(0 <= time < _TIME_MAX_S for time in times)):
+        if activity.version > VERSION:
+            raise LinkActivityVersionError(_NEWER.format(activity.version))
+        first_s, at_s = activity.first_s, activity.at_s
+        times = 0 <= first_s < _TIME_MAX_S and 0 <= at_s < _TIME_MAX_S
+        if not (times and math.isfinite(activity.weight)):
             raise LinkActivityError(
-                f"link activity of {activity.account_id}: weight {activity.weight}, times {times}"
+                f"link activity of {activity.account_id}: weight {activity.weight}, times "
+                f"{first_s}, {at_s}"
             )
         size = len(activity.evidence)
         if size > SAMPLE_MAX or (len(activity.pairs), len(activity.owners)) != (4 * size, 2 * size):
@@ -140,6 +141,19 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
 
 class _Version(msgspec.Struct, array_like=True):
     version: int
+
+
+_NEWER = f"link activity of version {{}}; this pairwatch knows up to {VERSION}"
+_decode = msgspec.msgpack.Decoder(LinkActivity).decode
+_decode_version = msgspec.msgpack.Decoder(_Version).decode
+
+
+def _check_version(data: bytes) -> None:
+    """Refuse a record of a newer version, whose form may be another, with the right words."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        version = _decode_version(data).version
+        if version > VERSION:
+            raise LinkActivityVersionError(_NEWER.format(version))
 
 
 def links_of(request: Request) -> list[str]:

@@ -17,7 +17,10 @@ Floats = npt.NDArray[np.float64]
 #: Honest explanations of an overlap, of which the best one counts: how much members' tastes agree
 #: (times the overlap that popularity alone predicts for independent readers), and the part of
 #: their choices that they share whatever it is, as colleagues do who work on the same things.
-_HONEST = ((1.0, 0.0), (0.1, 0.0), (1.0, 0.05), (1.0, 0.2), (1.0, 0.6))
+_HONEST = np.array(((1.0, 0.0), (0.1, 0.0), (1.0, 0.05), (1.0, 0.2), (1.0, 0.6)))
+_TASTES, _IN_COMMON = _HONEST[:, :1], _HONEST[:, 1:]
+#: More often than this nothing is expected, and less likely than this nothing is.
+_EXPECTED_MAX, _LEAST_CHANCE = 20.0, 1e-6
 #: Who divides the work chooses what another has chosen by mistake only, and in a life beside it.
 _MISTAKES, _LIFE_BESIDE = 0.01, 0.2
 #: Up to this (decibans) odds are what they say: one honest account-day in 2,000 gets there.
@@ -36,13 +39,11 @@ _OWN_MIN, _FOUND, _GRAVE = 20.0, 30.0, 40.0
 
 
 #: By the evidence of a choice (tenths of a deciban, as an unsigned byte): how many times likelier
-#: a copier makes it, and what it adds for each of the parts, as decimal logarithms.
+#: a person makes it, and what it adds for each of the parts, decibans.
 _TENTHS = np.arange(256, dtype=np.uint8).view(np.int8)
-_LIKELIER = 10.0 ** (_TENTHS / 100.0)
-_ADDED = [
-    np.log10(part + (1 - part) * np.minimum(_LIKELIER, 10.0 ** (CHOICE_TENTHS_MAX / 100.0)))
-    for part in HONEST_PARTS
-]
+_LIKELIER = 10.0 ** (-_TENTHS / 100.0)
+_SAYS = 10.0 ** (np.minimum(_TENTHS, CHOICE_TENTHS_MAX) / 100.0)
+_ADDED = np.array([10 * np.log10(part + (1 - part) * _SAYS) for part in HONEST_PARTS])
 #: The natural logarithm is much the fastest.
 _DECIBANS = 10 / math.log(10)
 
@@ -87,55 +88,73 @@ def weigh(members: Sequence[Member]) -> Weighed:
     by its rarity: it is how people look who work together.
     """
     count = len(members)
-    sizes = np.array([len(member.pairs) // 4 for member in members])
+    sizes = np.array([len(member.evidence) for member in members])
     whose = np.repeat(np.arange(count), sizes)
-    pairs = np.frombuffer(b"".join(member.pairs for member in members), dtype=np.uint32)
-    tenths = np.frombuffer(b"".join(member.evidence for member in members), dtype=np.uint8)
-    owners = np.frombuffer(b"".join(member.owners for member in members), dtype=np.uint16)
-    ordered = np.sort(pairs)
-    shared = np.isin(pairs, ordered[1:][ordered[1:] == ordered[:-1]])
+    pairs = np.frombuffer(b"".join([member.pairs for member in members]), dtype=np.uint32)
+    tenths = np.frombuffer(b"".join([member.evidence for member in members]), dtype=np.uint8)
+    owners = np.frombuffer(b"".join([member.owners for member in members]), dtype=np.uint16)
+    chosen, below, catalogue, past, marks = np.array(
+        [(one.chosen, one.below, one.catalogue_size, one.past, one.mark) for one in members]
+    ).T
+
+    shared = _made_twice(pairs)
     is_member = np.zeros(2**16, dtype=np.bool_)
-    is_member[[member.mark for member in members]] = True
-    alone = (~(shared | is_member[owners])).astype(np.float64)
-    scale = np.array(
-        [max(member.chosen / max(len(member.pairs) // 4, 1), 1.0) for member in members]
+    is_member[marks.astype(np.int64)] = True
+    others = _choices_of_others(chosen, below, pairs, whose)
+    expected = np.minimum(others / catalogue[whose] * _LIKELIER[tenths], _EXPECTED_MAX)
+    missed = np.exp(-expected)
+    meets = 1 - missed
+    divided = _MISTAKES + _LIFE_BESIDE * meets
+    amounts = np.vstack(
+        [
+            _ADDED[:, tenths] * ~(shared | is_member[owners]),
+            np.log(np.where(shared, divided, 1 - divided)),
+            expected * ~shared,
+            meets,
+            shared,
+        ]
     )
+    *added, overlap, unmet, met, in_common = _summed(amounts, sizes)
 
-    def summed(amounts: Floats) -> Floats:
-        return np.bincount(whose, amounts, count).astype(np.float64)
-
-    rare = _mean_of_odds(np.stack([10 * scale * summed(alone * added[tenths]) for added in _ADDED]))
-
-    sizes_of_catalogue = np.array([member.catalogue_size for member in members], dtype=np.float64)
-    expected = _choices_of_others(members, pairs, whose) / sizes_of_catalogue[whose]
-    expected /= _LIKELIER[tenths]
-    meets = 1 - np.exp(-expected)
-    divided = np.minimum(_MISTAKES + _LIFE_BESIDE * meets, 0.99)
-    overlap = summed(np.log(np.where(shared, divided, 1 - divided)))
-    honest = np.full(count, -np.inf)
-    unmet = {taste: np.exp(-taste * expected) for taste in {taste for taste, _ in _HONEST}}
-    for taste, in_common in _HONEST:
-        apart = np.clip((1 - in_common) * unmet[taste], 1e-9, 1 - 1e-6)
-        honest = np.maximum(honest, summed(np.log(np.where(shared, 1 - apart, apart))))
+    honest = np.log1p(-_IN_COMMON) * (sizes - in_common) - _TASTES * unmet
+    if in_common.any():
+        apart = (1 - _IN_COMMON) * np.exp(-_TASTES * expected[shared])
+        said = np.log(np.maximum(1 - apart, _LEAST_CHANCE))
+        honest += [np.bincount(whose[shared], one, count) for one in said]
+    scale = np.maximum(chosen / np.maximum(sizes, 1), 1.0)
+    rare = _mean_of_odds(scale * np.array(added))
     return Weighed(
-        own=np.array([member.past for member in members])
-        + rare
-        + _DECIBANS * scale * (overlap - honest),
-        shared=summed(shared.astype(np.float64)),
-        shared_expected=summed(meets),
+        own=past + rare + _DECIBANS * scale * (overlap - honest.max(axis=0)),
+        shared=in_common,
+        shared_expected=met,
     )
+
+
+def _made_twice(pairs: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Return which pairs stand there more than once."""
+    ordered = np.sort(pairs)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.zeros(len(pairs), dtype=np.bool_)
+    at = np.minimum(np.searchsorted(twice, pairs), len(twice) - 1)
+    return np.asarray(twice[at] == pairs)
+
+
+def _summed(amounts: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
+    """Sum the columns of each member, who has so many of them one after the other."""
+    ends = np.cumsum(sizes)
+    sums = np.add.reduceat(np.hstack([amounts, np.zeros((len(amounts), 1))]), ends - sizes, axis=1)
+    return np.asarray(sums * (sizes > 0))
 
 
 def _choices_of_others(
-    members: Sequence[Member], pairs: npt.NDArray[np.uint32], whose: npt.NDArray[np.int64]
+    chosen: Floats, below: Floats, pairs: npt.NDArray[np.uint32], whose: npt.NDArray[np.int64]
 ) -> Floats:
     """Return for each sampled pair how many choices of others it would be seen among."""
-    reach = np.array([member.below for member in members], dtype=np.int64)
-    chosen = np.array([member.chosen for member in members], dtype=np.float64)
-    order = np.argsort(reach, kind="stable")
+    order = np.argsort(below, kind="stable")
     # Those whose sample reaches at least as far as the pair's hash.
-    beyond = np.concatenate([np.cumsum(chosen[order][::-1])[::-1], [0.0]])
-    return np.maximum(beyond[np.searchsorted(reach[order], pairs)] - chosen[whose], 0.0)
+    beyond = np.append(np.cumsum(chosen[order][::-1])[::-1], 0.0)
+    return np.maximum(beyond[np.searchsorted(below[order], pairs)] - chosen[whose], 0.0)
 
 
 def find(own: Floats, seen: int) -> Finding:
@@ -156,7 +175,8 @@ def find(own: Floats, seen: int) -> Finding:
     own = np.minimum(own, _TRUE_MAX + _BEYOND * np.maximum(own - _TRUE_MAX, 0.0))
     own = np.minimum(own, _MEMBER_EVIDENCE_MAX)
     strongest = int(np.argmax(own))
-    without = _over_parts(np.delete(own, strongest), seen - 1)[1]
+    others = np.concatenate([own[:strongest], own[strongest + 1 :]])
+    without = _over_parts(others, seen - 1)[1]
     evidence = float(_mean_of_odds(without))
     parts, together = _over_parts(own, seen)
     part = float(parts[np.argmax(together)])
@@ -177,5 +197,5 @@ def _over_parts(own: Floats, seen: int) -> tuple[Floats, Floats]:
 def _mean_of_odds(decibans: Floats) -> Floats:
     """Return the mean over the first axis, of odds that are given in decibans."""
     most = decibans.max(axis=0)
-    mean: Floats = most + 10 * np.log10(np.mean(10 ** ((decibans - most) / 10), axis=0))
-    return mean
+    mean: Floats = (10 ** ((decibans - most) / 10)).sum(axis=0) / len(decibans)
+    return np.asarray(most + 10 * np.log10(mean))

@@ -35,6 +35,8 @@ class _Wire(msgspec.Struct, array_like=True):
     crowd_day: int
     crowd_before: float
     waits: bool = False
+    evidence: float = 0.0
+    grown: float = 0.0
 
 
 class Group:
@@ -50,9 +52,12 @@ class Group:
         "_crowd",
         "_crowd_before",
         "_crowd_day",
+        "_least",
         "day",
+        "evidence",
         "expires_s",
         "found",
+        "grown",
         "issued_s",
         "link",
         "members",
@@ -71,6 +76,9 @@ class Group:
         #: The highest evidence of that day (decibans), and whether a group was found on it.
         self.peak = 0.0
         self.found = False
+        #: What was found when its members were weighed last, and how much they have told of since
+        #: that speaks for copiers (decibans).
+        self.evidence = self.grown = 0.0
         #: Reviews so far, and of the latest when it began and ends (Unix seconds) and the members
         #: it named.
         self.revision = 0
@@ -84,12 +92,15 @@ class Group:
         self._crowd: datasketches.hll_sketch | None = None
         self._crowd_day = 0
         self._crowd_before = 0.0
+        #: Of as many members as are looked at, the one that goes first; `None` isn't known.
+        self._least: Member | None = None
 
     def begin_day(self, day: int) -> None:
         """Turn to a new day: forget who has been idle for long."""
         self.day, self.peak, self.found = day, 0.0, False
         for name in [n for n, m in self.members.items() if m.day < day - IDLE_DAYS_MAX]:
             del self.members[name]
+            self._least = None
         if self._crowd is not None and day >= self._crowd_day + _CROWD_DAYS:
             self._crowd_before = float(self._crowd.get_estimate())
             self._crowd = None
@@ -97,25 +108,38 @@ class Group:
     def take(self, activity: LinkActivity) -> bool:
         """Take up what is told of a member; return whether it is new and looked at."""
         known = self.members.get(activity.account_id)
-        if known is not None:
-            if not known.tells_more(activity):
-                return False
-            self.members[activity.account_id] = known.follow(activity)
-            return True
-        if activity.day < self.day - IDLE_DAYS_MAX:
+        if known is None:
+            return activity.day >= self.day - IDLE_DAYS_MAX and self._take_new(Member.of(activity))
+        if not known.tells_more(activity):
             return False
-        self.members[activity.account_id] = Member.of(activity)
+        member = self.members[activity.account_id] = known.follow(activity)
+        self.grown += max(member.suspicion - known.suspicion, 0.0)
+        if self._least is known:
+            self._least = None
+        elif self._least is not None and member.rank < self._least.rank:
+            self._least = member
+        return True
+
+    def _take_new(self, member: Member) -> bool:
+        members = self.members
         if self._crowd is not None:
-            self._crowd.update(hash64(activity.account_id))
-        if len(self.members) > MEMBERS_MAX:
+            self._crowd.update(hash64(member.account_id))
+        if len(members) >= MEMBERS_MAX:
             if self._crowd is None:
                 self._crowd = datasketches.hll_sketch(_CROWD_LG_K, datasketches.HLL_4)
                 self._crowd_day = self.day
-                for name in self.members:
+                for name in (*members, member.account_id):
                     self._crowd.update(hash64(name))
-            least = min(self.members.values(), key=lambda member: member.rank)
-            del self.members[least.account_id]
-        return activity.account_id in self.members
+            least = self._least
+            if least is None:
+                least = self._least = min(members.values(), key=lambda one: one.rank)
+            if member.rank < least.rank:
+                return False
+            del members[least.account_id]
+            self._least = None
+        members[member.account_id] = member
+        self.grown += member.suspicion
+        return True
 
     @property
     def seen(self) -> int:
@@ -142,6 +166,8 @@ class Group:
                 crowd_day=self._crowd_day,
                 crowd_before=self._crowd_before,
                 waits=self.waits,
+                evidence=self.evidence,
+                grown=self.grown,
             )
         )
 
@@ -164,6 +190,7 @@ class Group:
         group.revision, group.told = wire.revision, wire.told
         group.issued_s, group.expires_s = wire.issued_s, wire.expires_s
         group.rejected_until_s, group.waits = wire.rejected_until_s, wire.waits
+        group.evidence, group.grown = wire.evidence, wire.grown
         group.members = {member.account_id: member for member in wire.members}
         if wire.crowd:
             group._crowd = datasketches.hll_sketch.deserialize(wire.crowd)

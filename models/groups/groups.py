@@ -9,9 +9,10 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
-from models.groups.evidence import find, weigh
+from models.groups.evidence import Finding, Weighed, find, weigh
 from models.groups.group import VERSION, Group
 from models.groups.level import Level
+from models.groups.member import Member
 from models.groups.writing import REVIEW_S, Found, write_answer, write_review, write_verdict
 from models.link_activity import LinkActivity
 from models.notices import Approve, Notice, Reject, Release, Verdict
@@ -23,6 +24,10 @@ from models.signals import DAY_S
 #: member be banned is ten times rarer. A day of a group is one on which two of its accounts chose
 #: pairs.
 _REVIEWS, _BANS = 1e-4, 1e-5
+#: Adding so many decibans to what members say adds at most as many to what they say together. So
+#: a group is weighed anew after this part of what it lacks, as missing overlap may say as much
+#: again, and not at every deciban.
+_WEIGHED_AFTER, _GROWTH_MIN = 0.5, 3.0
 #: A group under review is told of again once it has grown so many times, or half of the time
 #: is over.
 _GROWN = 3
@@ -104,7 +109,7 @@ class Groups:
                 self._close_day(group, activity.day)
             if not group.take(activity):
                 judgement.repeated += 1
-            elif activity.weight > 0 and len(group.members) > 1:
+            elif group.grown >= _GROWTH_MIN and group.grown >= self._due(group):
                 self._judge(group, activity, offset, judgement)
         return judgement
 
@@ -146,24 +151,41 @@ class Groups:
         self._changed[link] = group
         return group
 
+    def _due(self, group: Group) -> float:
+        """Return from which growth on a group must be weighed anew, decibans."""
+        return _WEIGHED_AFTER * (self._level.at(_REVIEWS) - max(group.evidence, 0.0))
+
     def _close_day(self, group: Group, day: int) -> None:
         """End a group's day; where nothing was found, it is learned how far its evidence went."""
         self._level.begin_day(day)
+        if group.grown > 0:
+            self._weigh(group)
         if not group.found and sum(m.day == group.day for m in group.members.values()) > 1:
             self._level.learn_one(group.peak)
         group.begin_day(day)
 
-    def _judge(
-        self, group: Group, activity: LinkActivity, offset: int, judgement: Judgement
-    ) -> None:
+    def _weigh(self, group: Group) -> tuple[list[Member], Weighed, Finding] | None:
+        """Weigh a group's members together; `None` without two who choose what people don't."""
+        group.grown = 0.0
         members = list(group.members.values())
-        if sum(member.past + member.weight > 0 for member in members) < 2:
-            return  # nobody beside this one has chosen anything that people don't
+        if sum(member.suspicion > 0 for member in members) < 2:
+            group.evidence = 0.0
+            return None
         weighed = weigh(members)
         for member, own in zip(members, weighed.own.tolist(), strict=True):
             member.own = own
         finding = find(weighed.own, group.seen)
+        group.evidence = finding.evidence
         group.peak = max(group.peak, finding.evidence)
+        return members, weighed, finding
+
+    def _judge(
+        self, group: Group, activity: LinkActivity, offset: int, judgement: Judgement
+    ) -> None:
+        known = self._weigh(group)
+        if known is None:
+            return
+        members, weighed, finding = known
         level = self._level.at(_REVIEWS)
         if finding.evidence < level or len(finding.found) < 2:
             return

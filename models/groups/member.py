@@ -86,6 +86,11 @@ class Member(msgspec.Struct, array_like=True):
         return (activity.day, activity.chosen) > (self.day, self.chosen)
 
     @property
+    def suspicion(self) -> float:
+        """What speaks for a copier, whatever the others do, decibans; at least 0."""
+        return max(self.past + self.weight, 0.0)
+
+    @property
     def rank(self) -> tuple[float, str]:
         """Who is kept rather than others, where there are too many."""
         return self.past + self.weight, self.account_id

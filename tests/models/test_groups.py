@@ -271,6 +271,20 @@ def test_a_group_is_what_remains_whoever_is_left_out() -> None:
     assert find(np.array([500.0, 70.0, -8.0]), 3).found == [0, 1]
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 90), st.floats(-30, 60)), min_size=2, max_size=20),
+    st.integers(0, 200),
+)
+def test_the_evidence_for_a_link_grows_by_no_more_than_that_of_its_members(
+    changes: list[tuple[float, float]], others: int
+) -> None:
+    own, added = np.array(changes).T
+    before, after = (find(some, len(own) + others).evidence for some in (own, own + added))
+    grown = np.maximum(np.maximum(own + added, 0) - own, 0).sum()
+    assert after <= before + grown + 1e-6, "or a group would be weighed too late"
+
+
 def test_a_rejected_group_is_left_alone_for_a_month_and_no_longer() -> None:
     groups = new_groups()
     first = told_of(*copiers(10, 60))
