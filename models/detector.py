@@ -13,7 +13,7 @@ from models.docket import Docket, ties_of
 from models.exchange import Digest, Exchange
 from models.groups import Activities
 from models.hashing import hash32
-from models.judge import Judge
+from models.judge import Judge, foreign_pairs
 from models.link_activity import LinkActivity
 from models.notices import Notice
 from models.policy import IGNORED_REFUSALS
@@ -27,6 +27,9 @@ from models.verdict import Cause, own_grounds
 _HOUR_AT = SCALES_S.index(HOUR_S)
 #: How a gateway answers whom it throttles or bans.
 _REFUSED = (429, 403)
+#: The actions by which an account chooses the pairs that it is given.
+CHOOSING = ("view", "download")
+_NO_LOOKS: list[int | None] = []
 
 
 class Observation(msgspec.Struct):
@@ -143,7 +146,7 @@ class Detector:
     ) -> None:
         breaker, steering = self.docket.breaker, self.docket.steering
         profiles, changed = self._profiles, self._changed
-        exchange = self.exchange
+        exchange, popularity = self.exchange, self.population.popularity
         for request, offset in zip(requests, offsets, strict=True):
             if request.ts >= exchange.next_s and not self._begin_epoch(request.ts, seen):
                 break
@@ -157,6 +160,7 @@ class Detector:
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
+            pairs, looks = foreign_pairs(request), _NO_LOOKS
             if novelty == "late":
                 seen.late += 1
             else:
@@ -166,14 +170,16 @@ class Detector:
                 if request.ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
                     breaker.begin_account_hour(request.ts)
                     seen.account_days += profile.begins_day(request.ts)
-                # Before it is judged: what is learned from it must not speak about it.
-                seen.activities += self._activities.observe(request, profile.mark)
+                if pairs and request.action in CHOOSING:
+                    # Before it is judged: what is learned from it must not speak about it.
+                    looks = popularity.look(pairs, profile.mark)
+                    seen.activities += self._activities.observe(request, pairs, looks)
             event = steering.event(request.ts)
             self._judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
             # brings none that are new.
             decision, before = None, profile.standing
-            if self._judge.judge(profile, request, counted=novelty == "new"):
+            if self._judge.judge(profile, request, pairs, looks, counted=novelty == "new"):
                 profile.add_sample(request.request_id)
                 decision = self._decide(profile, request, offset, event)
             elif request.status in _REFUSED and self._is_ignoring(profile, request):

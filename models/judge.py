@@ -56,6 +56,7 @@ class Judge:
 
     def __init__(self, population: Population) -> None:
         self.population = population
+        self._popularity = population.popularity
         #: How many times the usual is to be expected: more than 1 during a planned event.
         self.tolerance = 1.0
         at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(population.signals)}
@@ -78,8 +79,30 @@ class Judge:
             for _, signal in population.signals
         ]
 
-    def judge(self, profile: Profile, request: Request, *, counted: bool) -> bool:
-        """Score a request, then learn from it; return whether the account is suspicious now."""
+    def judge(
+        self,
+        profile: Profile,
+        request: Request,
+        pairs: list[int],
+        looks: list[int | None],
+        *,
+        counted: bool,
+    ) -> bool:
+        """Score a request, then learn from it; return whether the account is suspicious now.
+
+        Parameters
+        ----------
+        profile
+            The account's.
+        request
+            The request.
+        pairs
+            Hashes of other people's pairs that it was given, see `foreign_pairs`.
+        looks
+            What the popularity finds at each of them if they were chosen, else nothing.
+        counted
+            Whether it is known to be no repeat.
+        """
         ts = request.ts
         held = profile.standing.in_force(ts)
         if profile.begins_day(ts):
@@ -92,19 +115,17 @@ class Judge:
         if afresh:
             profile.calm_down()
         new_pairs, choices, copied = 0.0, 0, 0.0
-        pairs = _foreign_pairs(request)
         if pairs:
             today = counted or ts >= profile.windows[-1][START]
             new_pairs = profile.see_pairs(pairs, today=today)
-            chosen = counted and request.action in ("view", "download")
-            if chosen:
-                choices, copied = self._weigh(profile, pairs)
-            if counted and not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level:
-                self._learn_pairs(profile, pairs, chosen=chosen)
-            if chosen:
-                meet, mark = self.population.popularity.meet, profile.mark
-                for pair in pairs:
-                    meet(pair, mark)
+            for look in looks:
+                if look is not None:
+                    said = self._popularity.copied[look]
+                    choices += 1
+                    copied += said
+                    profile.weigh(said)
+            if counted:
+                self._learn(profile, pairs, chosen=bool(looks), held=held)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
         profile.count(ts, int(counted), load, new_pairs, choices, copied)
         # A count that stays as it was stays below the height at which it is looked at again.
@@ -125,20 +146,6 @@ class Judge:
             suspicious |= height < 0
         return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
 
-    def _weigh(self, profile: Profile, pairs: list[int]) -> tuple[int, float]:
-        """Add what these choices say about the account.
-
-        Returns how many said anything, and how many reads of a copier they amount to.
-        """
-        popularity, mark, choices, copied = self.population.popularity, profile.mark, 0, 0.0
-        for pair in pairs:
-            said = popularity.copied(pair, mark)
-            if said is not None:
-                choices += 1
-                copied += said
-                profile.weigh(said)
-        return choices, copied
-
     @property
     def _rare_level(self) -> float:
         at = self._rare_at
@@ -148,16 +155,18 @@ class Judge:
         level = self._rare_level * self._leeway(profile)
         return profile.rare >= level and profile.copied_share >= _COPIED_THROTTLE
 
-    def _learn_pairs(self, profile: Profile, pairs: list[int], *, chosen: bool) -> None:
-        popularity, mark = self.population.popularity, profile.mark
-        if chosen and profile.windows[-1][CHOICES] < _CHOICES_LEARNED_MAX:
-            for pair in pairs:
-                popularity.learn_choice(pair, mark, self.population.catalogue_told)
-        if profile.windows[-1][NEW_PAIRS] < _PAIRS_LEARNED_MAX:
+    def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, held: bool) -> None:
+        honest = not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level
+        day = profile.windows[-1]
+        self._popularity.learn(
+            pairs,
             # Whom a page shows a pair reads it under another mark: to open it then is no return.
-            reader = mark if chosen else mark + 1
-            for pair in pairs:
-                popularity.learn(pair, reader)
+            profile.mark if chosen else profile.mark + 1,
+            self.population.catalogue_told,
+            counted=honest and day[NEW_PAIRS] < _PAIRS_LEARNED_MAX,
+            chosen=chosen,
+            weighed=chosen and honest and day[CHOICES] < _CHOICES_LEARNED_MAX,
+        )
 
     def _climb(self, profile: Profile, at: int, count: float, *, held: bool) -> float:
         """Judge a signal at a new height, and learn it if it is unsuspicious.
@@ -236,8 +245,8 @@ def _is_light(request: Request) -> bool:
     return request.owner_id == request.account_id and request.action != "generate"
 
 
-def _foreign_pairs(request: Request) -> list[int]:
-    """Return the hashes of other people's pairs that a request was given."""
+def foreign_pairs(request: Request) -> list[int]:
+    """Return the 64-bit hashes of other people's pairs that a request was given, each once."""
     if not request.pair_ids or request.status >= 400 or request.action == "generate":
         return []
     if request.owner_id == request.account_id:

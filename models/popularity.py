@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -40,10 +40,10 @@ _BELIEF_READS = 50.0
 #: read is held against the catalogue as it stood then, when less of it was known.
 _RENEW_READS = 256
 _RENEW_FADING = 0.98
-#: Above this share of slots in use, or this mean of readers, all counts are halved: what was
+#: With fewer slots free, or more readers over all of them, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
-_FILL_MAX = 0.6
-_MEAN_READERS_MAX = 24.0
+_FREE_MIN = int(0.4 * SLOTS)
+_TOTAL_MAX = 24 * SLOTS
 
 
 #: A row of state stays well below the megabyte that brokers take.
@@ -110,8 +110,7 @@ class Popularity:
     --------
     >>> popularity = Popularity()
     >>> for reader in range(40):
-    ...     for pair in (1, 2, 3):
-    ...         popularity.learn(pair, reader)
+    ...     popularity.learn((1, 2, 3), reader)
     >>> popularity.readers(1), popularity.readers(4)
     (40, 0)
     """
@@ -135,6 +134,9 @@ class Popularity:
         "_total",
         "_untold",
         "_untold_read",
+        "copied",
+        "tells",
+        "tenths",
     )
 
     def __init__(self) -> None:
@@ -152,6 +154,13 @@ class Popularity:
         self._evidence = [0.0] * CLASSES
         #: What a read of a copier comes to on average.
         self._copier_evidence = 0.0
+        #: Whether enough is known of the pairs to tell a copier from people.
+        self.tells = False
+        #: By class, how many reads of a copier a read amounts to: its evidence in units of what a
+        #: copier's comes to on average, so that sums mean the same however much has been learned;
+        #: below 0 where it speaks against a copier. And the evidence in tenths of a deciban.
+        self.copied = [0.0] * CLASSES
+        self.tenths = [0] * CLASSES
         #: Changes since the last snapshot: slot and reader, packed into 32 bits, and `_MET`.
         self._changes = array("I")
         #: The latest whole copy's number and rows, the rows of changes since, and the rows that
@@ -168,61 +177,84 @@ class Popularity:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
         return self._readers[pair & _MASK]
 
-    @property
-    def tells(self) -> bool:
-        """Whether enough is known of the pairs to tell a copier from people."""
-        return self._reads >= _READS_MIN and self._copier_evidence >= _COPIER_EVIDENCE_MIN
+    def look(self, pairs: Sequence[int], reader: int) -> list[int | None]:
+        """Return for each pair its class, as an index of `copied` and `tenths`.
 
-    def evidence(self, pair: int, reader: int) -> float | None:
-        """Return what it says that this account reads this pair, in decibans; above 0: a copier.
-
-        `None` if it was the last to read it: coming back says nothing.
+        `None` where this account was the last to read it: coming back says nothing.
 
         Parameters
         ----------
-        pair, reader
-            Hashes of the pair and of the account.
+        pairs, reader
+            Hashes of the pairs and of the account.
         """
-        slot = pair & _MASK
-        if self._last[slot] == reader % _MARKS + 1:
-            return None
-        return self._evidence[_CLASS_OF[self._readers[slot]]]
+        last, readers, mark = self._last, self._readers, reader % _MARKS + 1
+        found: list[int | None] = []
+        for pair in pairs:
+            slot = pair & _MASK
+            found.append(None if last[slot] == mark else _CLASS_OF[readers[slot]])
+        return found
 
-    def copied(self, pair: int, reader: int) -> float | None:
-        """Return how many reads of a copier it amounts to that this account reads this pair.
+    def evidence(self, pair: int, reader: int) -> float | None:
+        """Return what it says that an account reads a pair, in decibans; above 0: a copier."""
+        of = self.look((pair,), reader)[0]
+        return None if of is None else self._evidence[of]
 
-        Its evidence in units of what a copier's comes to on average, so that sums mean the same
-        however much has been learned; below 0 where it speaks against a copier. `None` if the
-        account was the last to read it.
+    def learn(
+        self,
+        pairs: Sequence[int],
+        reader: int,
+        catalogue_size: int | None = None,
+        *,
+        counted: bool = True,
+        chosen: bool = False,
+        weighed: bool = False,
+    ) -> None:
+        """Take in that an account read pairs of which it was not the last reader.
+
+        Parameters
+        ----------
+        pairs, reader
+            Hashes of the pairs and of the account.
+        catalogue_size
+            Pairs there are, read or not; `None` estimates it from those read.
+        counted
+            Whether it counts as a reader, which only the honest do.
+        chosen
+            Whether it chose the pairs: then it is remembered as their last reader in any case.
+        weighed
+            Whether these choices tell what honest people choose.
         """
-        evidence = self.evidence(pair, reader)
-        if evidence is None or not self.tells:
-            return evidence and 0.0
-        return min(evidence / self._copier_evidence, _COPIED_MAX)
-
-    def learn(self, pair: int, reader: int) -> None:
-        """Count an honest reader of a pair, if it is another than the last."""
-        slot, mark = pair & _MASK, reader % _MARKS + 1
-        readers = self._readers[slot]
-        if readers < _READERS_MAX and self._last[slot] != mark:
-            self._note(slot << 8 | mark)
-            self._last[slot] = mark
-            self._readers[slot] = readers + 1
-            self._total += 1
-            before, after = _CLASS_OF[readers], _CLASS_OF[readers + 1]
-            if before != after:
-                self._occupied[before] -= 1
-                self._occupied[after] += 1
-                self._halve_if_full()
-            if len(self._untold) < UNTOLD_MAX:
-                self._untold.append(slot)
-
-    def meet(self, pair: int, reader: int) -> None:
-        """Remember who chose a pair last, without counting a reader."""
-        slot, mark = pair & _MASK, reader % _MARKS + 1
-        if self._last[slot] != mark:
-            self._note(_MET | slot << 8 | mark)
-            self._last[slot] = mark
+        last, readers, changes = self._last, self._readers, self._changes
+        mark = reader % _MARKS + 1
+        for pair in pairs:
+            slot = pair & _MASK
+            if last[slot] == mark:
+                continue
+            before = readers[slot]
+            if weighed:
+                of = _CLASS_OF[before]
+                self._read[of] += 1
+                self._untold_read[of] += 1
+                self._reads += 1
+                if self._reads >= self._renew_at:
+                    self._renew_if_due(catalogue_size)
+            if counted and before < _READERS_MAX:
+                last[slot] = mark
+                if len(changes) <= _CHANGES_MAX:
+                    changes.append(slot << 8 | mark)
+                readers[slot] = before + 1
+                self._total += 1
+                if len(self._untold) < UNTOLD_MAX:
+                    self._untold.append(slot)
+                if _CLASS_OF[before] != _CLASS_OF[before + 1]:
+                    self._occupied[_CLASS_OF[before]] -= 1
+                    self._occupied[_CLASS_OF[before + 1]] += 1
+                    if self._halve_if_full():
+                        readers = self._readers
+            elif chosen:
+                last[slot] = mark
+                if len(changes) <= _CHANGES_MAX:
+                    changes.append(_MET | slot << 8 | mark)
 
     def _note(self, change: int) -> None:
         if len(self._changes) <= _CHANGES_MAX:
@@ -239,31 +271,14 @@ class Popularity:
         moved = _classes_of(after) - _classes_of(before)
         self._occupied = [a + b for a, b in zip(self._occupied, moved.tolist(), strict=True)]
 
-    def _halve_if_full(self) -> None:
-        in_use = SLOTS - self._occupied[0]
-        if in_use > _FILL_MAX * SLOTS or self._total > _MEAN_READERS_MAX * SLOTS:
-            self._note(_HALVED)
-            self._read = [count / 2 for count in self._read]
-            self._offered = [count / 2 for count in self._offered]
-            self._halve()
-
-    def learn_choice(self, pair: int, reader: int, catalogue_size: int | None) -> None:
-        """Learn that an honest account chose to read a pair. Call it before `learn`.
-
-        Parameters
-        ----------
-        catalogue_size
-            Pairs there are, read or not; `None` estimates it from those read.
-        """
-        slot = pair & _MASK
-        if self._last[slot] == reader % _MARKS + 1:
-            return
-        of = _CLASS_OF[self._readers[slot]]
-        self._read[of] += 1
-        self._untold_read[of] += 1
-        self._reads += 1
-        if self._reads >= self._renew_at:
-            self._renew_if_due(catalogue_size)
+    def _halve_if_full(self) -> bool:
+        if self._occupied[0] >= _FREE_MIN and self._total <= _TOTAL_MAX:
+            return False
+        self._note(_HALVED)
+        self._read = [count / 2 for count in self._read]
+        self._offered = [count / 2 for count in self._offered]
+        self._halve()
+        return True
 
     @property
     def has_news(self) -> bool:
@@ -324,9 +339,17 @@ class Popularity:
                 self._copier_evidence += copied * self._evidence[c]
             else:
                 self._evidence[c] = 0.0
+        self._tabulate()
         fading = _RENEW_FADING ** (new / _RENEW_READS)
         self._read = [count * fading for count in self._read]
         self._offered = [count * fading for count in self._offered]
+
+    def _tabulate(self) -> None:
+        """Work out what `look` is for, from what is known of the classes."""
+        unit = self._copier_evidence
+        self.tells = self._renewed_at >= _READS_MIN and unit >= _COPIER_EVIDENCE_MIN
+        self.tenths = [min(max(round(10 * one), -128), 127) for one in self._evidence]
+        self.copied = [min(one / unit, _COPIED_MAX) if self.tells else 0.0 for one in self._evidence]
 
     def _halve(self) -> None:
         """Forget half of the readers."""
@@ -408,6 +431,7 @@ class Popularity:
             self._untold = array("I", _unpack(wire.untold.readers).tobytes())
             self._untold_read = wire.untold.read
         self._copier_evidence = wire.copier_evidence
+        self._tabulate()
 
     def _change(self, changes: Slots) -> None:
         """Do again what `_note` noted, in its order."""

@@ -6,12 +6,11 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from operator import add
 
 import msgspec
 
-from models.hashing import hash32, hash64
+from models.hashing import hash32
 from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity, links_of
 from models.population import Population
 from models.profile import StateVersionError
@@ -188,29 +187,29 @@ class Activities:
         self._days: dict[str, Day] = {}
         self._changed: dict[str, Day] = {}
 
-    def observe(self, request: Request, mark: int) -> list[LinkActivity]:
-        """Take note of a request that is new and hasn't been learned from yet.
+    def observe(
+        self, request: Request, pairs: Sequence[int], looks: Sequence[int | None]
+    ) -> list[LinkActivity]:
+        """Take note of a request that is new, opens pairs and hasn't been learned from yet.
 
         Parameters
         ----------
         request
             The request.
-        mark
-            The account's hash, as the pairs' popularity knows it.
+        pairs
+            Hashes of the pairs of others that it opened, each once.
+        looks
+            What the pairs' popularity found at each.
 
         Returns
         -------
         A record for each of the account's links if it is time to tell of it.
         """
-        if not _is_choice(request):
-            return []
-        weigh = self._population.popularity.evidence
+        tenths = self._population.popularity.tenths
         day, told = self._day_of(request), []
-        for pair_id in request.pair_ids:
-            pair = hash64(pair_id)
-            evidence = weigh(pair, mark)
-            if evidence is not None:
-                day.choose(pair, tenths_of(evidence), request.owner_id)
+        for pair_id, pair, look in zip(dict.fromkeys(request.pair_ids), pairs, looks, strict=True):
+            if look is not None:
+                day.choose(pair, tenths[look], request.owner_id)
                 day.step(pair_id)
         day.hours |= 1 << int(request.ts % DAY_S // HOUR_S)
         client = (request.ip, request.ja4, request.asn, request.links)
@@ -274,22 +273,6 @@ class Activities:
         for account_id in account_ids:
             if account_id not in self._changed:
                 self._days.pop(account_id, None)
-
-
-def _is_choice(request: Request) -> bool:
-    """Whether a request opens pairs of others."""
-    return (
-        request.action in ("view", "download")
-        and request.status < 400
-        and request.owner_id != request.account_id
-        and bool(request.pair_ids)
-    )
-
-
-@lru_cache(maxsize=256)  # one for each class of popularity, until they are weighed anew
-def tenths_of(evidence: float) -> int:
-    """Return decibans as tenths that fit into a signed byte."""
-    return min(max(round(10 * evidence), -128), 127)
 
 
 def owner_mark(account_id: str) -> int:
