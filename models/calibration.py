@@ -61,7 +61,7 @@ _log_normal = _Shape(
 
 
 #: The count at which each rung is reached, and one beyond the last.
-_HEIGHTS = [math.exp2(rung / RUNGS_PER_DOUBLING) for rung in range(RUNGS + 1)]
+HEIGHTS = [math.exp2(rung / RUNGS_PER_DOUBLING) for rung in range(RUNGS + 1)]
 #: The same a hair lower: a count that is off by rounding has still reached its rung.
 _REACHED = [1.0] + [math.exp2((rung - 1e-9) / RUNGS_PER_DOUBLING) for rung in range(1, RUNGS)]
 
@@ -75,11 +75,6 @@ def rung_of(count: float) -> int:
     return bisect_right(_REACHED, count) - 1
 
 
-def height_of(rung: int) -> float:
-    """Return the count at which a rung is reached."""
-    return _HEIGHTS[rung]
-
-
 class Growth(msgspec.Struct, array_like=True):
     """What a tail has counted in some time: account days, and for how many each rung is the top.
 
@@ -88,11 +83,6 @@ class Growth(msgspec.Struct, array_like=True):
 
     days: int = 0
     tops: dict[int, int] = {}
-
-    def count(self, rung: int, change: int) -> None:
-        """Count days that come to a rung or leave it; one below the first is none."""
-        if rung >= 0:
-            self.tops[rung] = self.tops.get(rung, 0) + change
 
 
 class Tail:
@@ -127,55 +117,67 @@ class Tail:
     True
     """
 
-    __slots__ = ("_believed", "_power", "_reached", "_shape", "days", "signal", "tops", "untold")
+    __slots__ = (
+        "_believed",
+        "_power",
+        "_reached",
+        "_shape",
+        "_untold",
+        "_untold_days",
+        "days",
+        "signal",
+        "tops",
+    )
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.days = 0.0
         #: Days by the highest rung that they have reached.
         self.tops = [0.0] * RUNGS
-        #: What other partitions have not been told yet.
-        self.untold = Growth()
+        self._untold_days, self._untold = 0, [0] * RUNGS
         self._reached: list[float] | None = None
         self._shape: _Shape = _log_normal if signal.unbounded else _weibull
         apart = self._shape.rarity(0.001) - self._shape.rarity(0.5)
         self._power = math.log(signal.excess / signal.usual) / apart
         middle = math.log(signal.usual) - self._power * self._shape.rarity(0.5)
         self._believed = [
-            self._shape.share((math.log(height) - middle) / self._power) for height in _HEIGHTS
+            self._shape.share((math.log(height) - middle) / self._power) for height in HEIGHTS
         ]
 
     def begin_day(self) -> None:
         """Count one more account day."""
         self.days += 1
-        self.untold.days += 1
+        self._untold_days += 1
 
     def reach(self, below: int, rung: int) -> None:
         """Count that an account day which stood at rung `below` has now reached `rung`."""
-        # As two calls of `_move`; a young account comes here several times with each request.
-        tops, untold = self.tops, self.untold.tops
+        tops, untold = self.tops, self._untold
         if below >= 0:
             tops[below] -= 1
-            untold[below] = untold.get(below, 0) - 1
+            untold[below] -= 1
         tops[rung] += 1
-        untold[rung] = untold.get(rung, 0) + 1
+        untold[rung] += 1
         self._reached = None
 
     def take_back(self, rung: int) -> None:
         """Uncount an account day that had reached a rung: it has turned out suspect."""
         self.days = max(self.days - 1, 0.0)
-        self.untold.days -= 1
-        self._move(rung, -1)
-
-    def _move(self, rung: int, change: int) -> None:
+        self._untold_days -= 1
         if rung >= 0:
-            self.tops[rung] += change
-            self.untold.count(rung, change)
+            self.tops[rung] -= 1
+            self._untold[rung] -= 1
             self._reached = None
+
+    @property
+    def untold(self) -> Growth:
+        """What other partitions have not been told yet."""
+        tops = {rung: change for rung, change in enumerate(self._untold) if change}
+        return Growth(self._untold_days, tops)
 
     def tell(self) -> Growth:
         """Return what was counted since the last time, for others to `merge`."""
-        told, self.untold = self.untold, Growth()
+        told = self.untold
+        self._untold_days, self._untold = 0, [0] * RUNGS
         return told
 
     def merge(self, growth: Growth) -> None:
@@ -193,8 +195,9 @@ class Tail:
 
     def restore(self, days: float, tops: dict[int, float], untold: Growth) -> None:
         """Take up what `days`, `tops` and `untold` were."""
-        self.days, self.untold = days, untold
+        self.days, self._untold_days = days, untold.days
         self.tops = [tops.get(rung, 0.0) for rung in range(RUNGS)]
+        self._untold = [untold.tops.get(rung, 0) for rung in range(RUNGS)]
         self._reached = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from models.calibration import height_of, rung_of
+from models.calibration import HEIGHTS, rung_of
 from models.hashing import hash64
 from models.policy import Finding
 from models.population import Population
@@ -176,14 +176,17 @@ class Judge:
         level, rung = self._level(profile, at), rung_of(count)
         if count >= level:
             if at != self._rare_at or profile.copied_share >= _COPIED_THROTTLE:
-                return -height_of(rung + 1)
-            return height_of(rung + 1)
+                return -HEIGHTS[rung + 1]
+            return HEIGHTS[rung + 1]
         code = self._codes[at]
         below = profile.reached.get(code, -1)
-        if rung > below and not held and not profile.taken_back:
-            self.population.tails[at].reach(below, rung)
-            profile.reached[code] = rung
-        height = height_of((rung if rung > below else below) + 1)
+        if rung > below:
+            if not held and not profile.taken_back:
+                self.population.tails[at].reach(below, rung)
+                profile.reached[code] = rung
+        else:
+            rung = below
+        height = HEIGHTS[rung + 1]
         return height if height < level else level
 
     def _level(self, profile: Profile, at: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail, height_of, rung_of
+from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail, HEIGHTS, rung_of
 from models.signals import DAY_S, Signal
 
 BELIEF = Signal("requests", DAY_S, usual=40, excess=4_000)
@@ -122,8 +122,8 @@ def test_the_probability_of_a_level_is_its_share() -> None:
 
 @given(st.integers(0, RUNGS - 1))
 def test_a_rung_is_reached_at_its_height_and_not_before(rung: int) -> None:
-    assert rung_of(height_of(rung)) == rung
-    assert rung_of(height_of(rung) * (1 - 1e-6)) == rung - 1
+    assert rung_of(HEIGHTS[rung]) == rung
+    assert rung_of(HEIGHTS[rung] * (1 - 1e-6)) == rung - 1
 
 
 def test_whatever_is_beyond_every_rung_stands_on_the_last() -> None:
