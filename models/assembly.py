@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from models.decision import Decision, Source
-from models.detector import Detector, Observation
+from models.detector import Detector
 from models.groups import Groups
 from models.link_activity import LinkActivity
+from models.observation import Observation
 from models.request import Request
 
 #: Requests judged in one go.

@@ -9,8 +9,7 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import NamedTuple
 
-import msgspec
-
+from models.population_state import Growth
 from models.signals import Signal
 
 #: Four rungs to a doubling: fine enough that a level is off by a tenth at most.
@@ -73,16 +72,6 @@ def rung_of(count: float) -> int:
     [-1, 0, 4, 6, 8]
     """
     return bisect_right(_REACHED, count) - 1
-
-
-class Growth(msgspec.Struct, array_like=True):
-    """What a tail has counted in some time: account days, and for how many each rung is the top.
-
-    A day that climbs leaves its rung, and one that is taken back leaves altogether.
-    """
-
-    days: int = 0
-    tops: dict[int, int] = {}
 
 
 class Tail:

@@ -14,11 +14,11 @@ from models.exchange import Digest, Exchange
 from models.groups import Activities
 from models.hashing import hash32
 from models.judge import Judge, foreign_pairs
-from models.link_activity import LinkActivity
 from models.notices import Notice
+from models.observation import Observation, Snapshot
 from models.policy import IGNORED_REFUSALS
-from models.popularity import GetRow, Rows
 from models.population import DigestError, Population
+from models.population_state import GetRow
 from models.profile import START, Profile
 from models.request import Request
 from models.signals import DAY_S, HOUR_S, SCALES_S
@@ -30,43 +30,6 @@ _REFUSED = (429, 403)
 #: The actions by which an account chooses the pairs that it is given.
 CHOOSING = ("view", "download")
 _NO_LOOKS: list[int | None] = []
-
-
-class Observation(msgspec.Struct):
-    """What came of a batch: decisions in the order of their causes, and counts by outcome."""
-
-    decisions: list[Decision] = []
-    #: How many of the requests; fewer than all while others are awaited.
-    taken: int = 0
-    #: Partitions that must tell what they have learned before it goes on.
-    lacking: list[int] = []
-    #: What was learned, for the other partitions.
-    digests: list[Digest] = []
-    #: What accounts chose, for those who watch what they have in common.
-    activities: list[LinkActivity] = []
-    #: Account-days that began, and those of them with a first throttle or ban.
-    account_days: int = 0
-    hits: dict[str, int] = {}
-    judged: int = 0
-    duplicate: int = 0
-    late: int = 0
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """Everything that has changed since the last one, encoded.
-
-    `rows` belong to the population: they are to be written (or removed, where `None`) together
-    with the profiles and before the bytes of `population`, which refer to them. `choices` are
-    those of accounts that chose pairs. `steering` is `None` where nobody has said anything since.
-    """
-
-    profiles: dict[str, bytes]
-    choices: dict[str, bytes]
-    rows: Rows
-    population: bytes
-    docket: bytes
-    exchange: bytes
-    steering: bytes | None
 
 
 class Detector:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 import zlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from models.population_state import (
+    CLASSES,
+    UNTOLD_MAX,
+    GetRow,
+    PopularityWire,
+    Readings,
+    Rows,
+    Slots,
+    pack,
+    unpack,
+)
 
 #: Slots, a power of two: two megabytes, and few collisions up to a million pairs. A collision
 #: lets a rare pair pass for a better known one, never the other way round.
@@ -19,8 +30,6 @@ _MASK = SLOTS - 1
 _READERS_MAX = 255
 #: What a slot keeps of its last reader: a byte, of which 0 says nobody.
 _MARKS = 255
-#: Classes of popularity: nobody, one reader, two, 3–4, 5–8, … , more than 64.
-CLASSES = 9
 _CLASS_OF = [0] + [min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)]
 _CLASSES_OF = np.array(_CLASS_OF)
 #: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
@@ -59,38 +68,6 @@ _HALVED = _MET
 #: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX = 500
-
-#: Readers told to other partitions at a time, in 80 KB: what more is learned meanwhile they can
-#: do without, for it is many.
-UNTOLD_MAX = 65_536
-
-#: Reads a row of state by its key.
-GetRow = Callable[[bytes], bytes | None]
-Rows = dict[bytes, bytes | None]
-Slots = npt.NDArray[np.uint32]
-
-
-class Readings(msgspec.Struct, array_like=True):
-    """What was learned in some time: slots that had a reader (packed), and reads by class."""
-
-    readers: bytes = b""
-    read: list[int] = []
-
-
-class PopularityWire(msgspec.Struct, array_like=True):
-    """What a snapshot says of the popularity: numbers, and which rows hold the rest."""
-
-    read: list[float]
-    reads: int
-    renew_at: int
-    evidence: list[float]
-    copier_evidence: float
-    copy: int
-    copy_rows: int
-    change_rows: int
-    renewed_at: int = 0
-    untold: Readings | None = None
-    offered: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
 
 
 class Popularity:
@@ -292,7 +269,7 @@ class Popularity:
         return told
 
     def _readings(self) -> Readings:
-        return Readings(_pack(self._untold), self._untold_read)
+        return Readings(pack(self._untold), self._untold_read)
 
     def merge(self, readings: Readings, catalogue_size: int | None) -> None:
         """Learn what the accounts of another partition have read.
@@ -304,7 +281,7 @@ class Popularity:
         ValueError
             These are no readings.
         """
-        slots = _unpack(readings.readers)
+        slots = unpack(readings.readers)
         in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
         if not in_shape or (len(slots) and slots.max() >= SLOTS):
             raise ValueError("readings of another shape than ours")
@@ -349,7 +326,9 @@ class Popularity:
         unit = self._copier_evidence
         self.tells = self._renewed_at >= _READS_MIN and unit >= _COPIER_EVIDENCE_MIN
         self.tenths = [min(max(round(10 * one), -128), 127) for one in self._evidence]
-        self.copied = [min(one / unit, _COPIED_MAX) if self.tells else 0.0 for one in self._evidence]
+        self.copied = [
+            min(one / unit, _COPIED_MAX) if self.tells else 0.0 for one in self._evidence
+        ]
 
     def _halve(self) -> None:
         """Forget half of the readers."""
@@ -428,7 +407,7 @@ class Popularity:
         self._reads = wire.reads
         self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
         if wire.untold is not None:
-            self._untold = array("I", _unpack(wire.untold.readers).tobytes())
+            self._untold = array("I", unpack(wire.untold.readers).tobytes())
             self._untold_read = wire.untold.read
         self._copier_evidence = wire.copier_evidence
         self._tabulate()
@@ -461,21 +440,3 @@ class Popularity:
 def _classes_of(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Return how many of these numbers of readers are of each class."""
     return np.bincount(_CLASSES_OF[readers], minlength=CLASSES)
-
-
-def _pack(slots: array[int]) -> bytes:
-    """Sort slots and keep how far apart they are, which is little and so compresses well."""
-    steps = np.diff(np.sort(np.frombuffer(slots, dtype=np.uint32)), prepend=np.uint32(0))
-    return zlib.compress(steps.tobytes(), level=1)
-
-
-def _unpack(packed: bytes) -> Slots:
-    """Return the slots that `_pack` was given, sorted."""
-    unpacking = zlib.decompressobj()
-    try:
-        raw = unpacking.decompress(packed, 4 * UNTOLD_MAX)
-    except zlib.error as error:
-        raise ValueError(f"packed readers that are no readers: {error}") from None
-    if not unpacking.eof or len(raw) % 4:
-        raise ValueError("packed readers that are no readers, or too many")
-    return np.cumsum(np.frombuffer(raw, dtype=np.uint32), dtype=np.uint32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from models.calibration import BELIEF_ACCOUNT_DAYS, DAY_FADING, RUNGS, Growth, Tail
+from models.calibration import BELIEF_ACCOUNT_DAYS, DAY_FADING, RUNGS, Tail
 from models.config import DetectionConfig
-from models.popularity import GetRow, Popularity, PopularityWire, Readings, Rows
+from models.popularity import Popularity
+from models.population_state import GetRow, Growth, PopularityWire, Readings, Rows
 from models.scenarios import SCENARIOS, Scenario
 from models.signals import Measure, Signal
 

@@ -7,6 +7,7 @@ import msgspec
 
 from models.habit import Habit
 from models.policy import Standing
+from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
 from models.signals import DAY_S, SCALES_S
 
@@ -19,40 +20,9 @@ _DAY_LG_K = 9
 _SAMPLES_MAX = 10
 _SAMPLES_BYTES_MAX = 128
 
-VERSION = 1
-
-
-class StateError(ValueError):
-    """Bytes that are no state."""
-
-
-class StateVersionError(StateError):
-    """State was written by a newer version than this one."""
-
 
 #: What is left of the evidence from one day to the next: a week later it is half.
 _RARE_FADING = 0.9
-
-
-class _Wire(msgspec.Struct, array_like=True):
-    version: int
-    first_s: float
-    # A count stays the integer that it is: as a float it would take thrice the space.
-    windows: list[list[int | float]]
-    heights: list[list[float]]
-    calm: list[list[float] | None]
-    reached: dict[str, int]
-    taken_back: bool
-    rare: float
-    rare_height: float
-    read: float
-    life: bytes
-    today: bytes
-    recent: tuple[bytes, bytes, float, float, float]
-    samples: list[str]
-    habit_requests: tuple[int, float]
-    habit_choices: tuple[int, float]
-    standing: Standing
 
 
 #: What a window holds, by position: when it began, then its counts by measure.
@@ -241,7 +211,7 @@ class Profile:
     def to_bytes(self) -> bytes:
         """Encode the profile: numbers and sketches, at most 2 KB."""
         return msgspec.msgpack.encode(
-            _Wire(
+            ProfileWire(
                 version=VERSION,
                 first_s=self.first_s,
                 windows=[window[:end] for window, end in zip(self.windows, _ENDS, strict=True)],
@@ -282,7 +252,7 @@ class Profile:
 
     @classmethod
     def _from_bytes(cls, data: bytes, mark: int) -> Profile:
-        wire = msgspec.msgpack.decode(data, type=_Wire)
+        wire = msgspec.msgpack.decode(data, type=ProfileWire)
         if wire.version > VERSION:
             raise StateVersionError(
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"

@@ -14,9 +14,9 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from models.detector import Observation
 from models.link_activity import LinkActivity
-from models.profile import StateError, StateVersionError
+from models.observation import Observation
+from models.profile_state import StateError, StateVersionError
 from models.request import Request
 from streams.app import App
 from streams.checkpoint import Pending

@@ -21,7 +21,7 @@ from prometheus_client import (
 
 from models.config import DetectionConfig
 from models.decision import Decision, DecisionAction
-from models.detector import Observation
+from models.observation import Observation
 from models.scenarios import SCENARIOS
 from streams.codec import REASONS
 from streams.control.verifier import RefusalReason

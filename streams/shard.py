@@ -19,11 +19,12 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.decision import Decision, Source
-from models.detector import Detector, Observation
+from models.detector import Detector
 from models.exchange import Digest
 from models.groups import Groups, Judgement
 from models.link_activity import LinkActivity
 from models.notices import Notice
+from models.observation import Observation
 from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError

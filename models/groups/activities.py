@@ -10,10 +10,11 @@ from operator import add
 
 import msgspec
 
+from models.groups.day_state import DayWire
 from models.hashing import hash32
 from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity, links_of
 from models.population import Population
-from models.profile import StateVersionError
+from models.profile_state import StateVersionError
 from models.request import Request
 from models.signals import DAY_S, HOUR_S
 
@@ -42,24 +43,6 @@ _ADDED = {
     ]
     for tenths in range(-128, 128)
 }
-
-
-class _Wire(msgspec.Struct, array_like=True):
-    version: int
-    day: int
-    chosen: int
-    told_at: int
-    first_s: float
-    hours: int
-    steps_up: int
-    steps: int
-    last_pair: str
-    below: int
-    weights: list[float]
-    pairs: bytes
-    evidence: bytes
-    owners: bytes
-    links: list[str]
 
 
 class Day:
@@ -131,7 +114,7 @@ class Day:
 
     def to_bytes(self) -> bytes:
         return msgspec.msgpack.encode(
-            _Wire(
+            DayWire(
                 VERSION,
                 self.day,
                 self.chosen,
@@ -152,7 +135,7 @@ class Day:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Day:
-        wire = msgspec.msgpack.decode(data, type=_Wire)
+        wire = msgspec.msgpack.decode(data, type=DayWire)
         if wire.version > VERSION:
             raise StateVersionError(
                 f"choices of version {wire.version}; this pairwatch knows up to {VERSION}"

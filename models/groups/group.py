@@ -8,7 +8,7 @@ import msgspec
 from models.groups.member import IDLE_DAYS_MAX, Member
 from models.hashing import hash64
 from models.link_activity import LinkActivity
-from models.profile import StateVersionError
+from models.profile_state import StateVersionError
 
 VERSION = 1
 #: Members of a link that are looked at: those whose choices say most. A campus or a carrier's

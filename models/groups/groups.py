@@ -16,7 +16,7 @@ from models.groups.member import Member
 from models.groups.writing import REVIEW_S, Found, write_answer, write_review, write_verdict
 from models.link_activity import LinkActivity
 from models.notices import Approve, Notice, Reject, Release, Verdict
-from models.profile import StateVersionError
+from models.profile_state import StateVersionError
 from models.scenarios.coordinated_sweep import NAME
 from models.signals import DAY_S
 

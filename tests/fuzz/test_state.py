@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from models.profile import StateError
+from models.profile_state import StateError
 from models.request import Request
 from streams.errors import OperatorError
 from streams.settings import Logs, Settings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import BELIEF_ACCOUNT_DAYS, RUNGS, Tail, HEIGHTS, rung_of
+from models.calibration import BELIEF_ACCOUNT_DAYS, HEIGHTS, RUNGS, Tail, rung_of
 from models.signals import DAY_S, Signal
 
 BELIEF = Signal("requests", DAY_S, usual=40, excess=4_000)

@@ -58,8 +58,7 @@ def _kept_tail(tail: Tail) -> Tail:
 
 def _read(popularity: Popularity, rng: random.Random) -> None:
     pair, reader = int(rng.paretovariate(0.7)), rng.randrange(1 << 32)
-    popularity.learn_choice(pair, reader, 5_000)
-    popularity.learn(pair, reader)
+    popularity.learn((pair,), reader, 5_000, chosen=True, weighed=True)
 
 
 def _popularity_state(popularity: Popularity) -> Any:

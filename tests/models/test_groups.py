@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from models.config import DetectionConfig
 from models.decision import Source
+from models.detector import CHOOSING
 from models.groups import Activities, Groups
 from models.groups.activities import TOLD_FROM, Day
 from models.groups.evidence import find
 from models.groups.group import MEMBERS_MAX
 from models.groups.groups import REJECTED_S
 from models.hashing import hash32, hash64
+from models.judge import foreign_pairs
 from models.link_activity import (
     SAMPLE_MAX,
     VERSION,
@@ -31,7 +33,7 @@ from models.link_activity import (
 )
 from models.notices import Reject, Subject
 from models.population import Population
-from models.profile import StateVersionError
+from models.profile_state import StateVersionError
 from models.request import Request
 from tests.contract import assert_valid_decision
 from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, request
@@ -46,11 +48,10 @@ def population() -> Population:
     known = Population(DetectionConfig(catalogue_size=CATALOGUE))
     rng = random.Random(1)
     for n in range(CATALOGUE):
-        known.popularity.learn(hash64(f"pair_{n}"), rng.getrandbits(32))
+        known.popularity.learn((hash64(f"pair_{n}"),), rng.getrandbits(32))
     for reader in range(4_000):
         pair = hash64(popular(rng))
-        known.popularity.learn_choice(pair, reader, CATALOGUE)
-        known.popularity.learn(pair, reader)
+        known.popularity.learn((pair,), reader, CATALOGUE, chosen=True, weighed=True)
     return known
 
 
@@ -78,9 +79,16 @@ def told_of(*days: Iterable[Request]) -> list[LinkActivity]:
     """Return what is told of these requests, in the order of their times."""
     activities = Activities(population(), lambda _: None)
     requests = sorted((one for day in days for one in day), key=lambda one: one.ts)
-    return [
-        activity for one in requests for activity in activities.observe(one, hash32(one.account_id))
-    ]
+    return [activity for one in requests for activity in observe(activities, one)]
+
+
+def observe(activities: Activities, one: Request) -> list[LinkActivity]:
+    """Show a request to activities as the detector does: if it chooses pairs of others."""
+    pairs = foreign_pairs(one)
+    if not pairs or one.action not in CHOOSING:
+        return []
+    looks = population().popularity.look(pairs, hash32(one.account_id))
+    return activities.observe(one, pairs, looks)
 
 
 def copiers(count: int, pairs: int, *, seed: int = 1, day: int = 0) -> list[list[Request]]:
@@ -371,7 +379,7 @@ def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
     rows: dict[str, bytes] = {}
     whole, parts = Activities(population(), lambda _: None), Activities(population(), rows.get)
     for one in requests:
-        assert parts.observe(one, 7) == whole.observe(one, 7)
+        assert observe(parts, one) == observe(whole, one)
         rows.update(parts.snapshot())
         parts.forget(["copier_0"])
     assert len(rows["copier_0"]) < 1_500

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from models import popularity as module
-from models.popularity import SLOTS, UNTOLD_MAX, Popularity, PopularityWire, Readings, Rows
+from models.popularity import SLOTS, Popularity
+from models.population_state import UNTOLD_MAX, PopularityWire, Readings, Rows
 from tests.models.traffic import slots
 
 CATALOGUE = 5_000
@@ -34,8 +35,7 @@ def people(seed: int, reads: int) -> Iterator[tuple[int, int]]:
 def experienced(reads: int = 6_000) -> Popularity:
     popularity = Popularity()
     for pair, reader in people(1, reads):
-        popularity.learn_choice(pair, reader, CATALOGUE)
-        popularity.learn(pair, reader)
+        popularity.learn((pair,), reader, CATALOGUE, chosen=True, weighed=True)
     return popularity
 
 
@@ -68,10 +68,15 @@ def state(popularity: Popularity) -> object:
     return slots(popularity), popularity.pairs_seen, popularity.pairs_unseen
 
 
+def copied(popularity: Popularity, pairs: list[int]) -> float:
+    """Return how many reads of a copier it amounts to that a stranger reads these pairs."""
+    return sum(popularity.copied[look] for look in popularity.look(pairs, -1) if look is not None)
+
+
 def test_nothing_is_evidence_before_anything_was_read() -> None:
     popularity = Popularity()
     assert popularity.evidence(1, 1) == 0
-    assert popularity.copied(1, 1) == 0
+    assert copied(popularity, [1]) == 0
 
 
 def test_reading_what_nobody_reads_speaks_for_a_copier_and_what_all_read_against() -> None:
@@ -98,8 +103,7 @@ def test_where_people_read_like_the_catalogue_nothing_is_evidence() -> None:
     rng, popularity = random.Random(1), Popularity()
     for reader in range(40_000):
         pair = rng.randrange(500)
-        popularity.learn_choice(pair, reader, 500)
-        popularity.learn(pair, reader)
+        popularity.learn((pair,), reader, 500, chosen=True, weighed=True)
     evidence = [popularity.evidence(pair, 1 << 20) or 0.0 for pair in range(500)]
     assert abs(sum(evidence) / len(evidence)) < 1
 
@@ -107,8 +111,7 @@ def test_where_people_read_like_the_catalogue_nothing_is_evidence() -> None:
 def test_coming_straight_back_says_nothing_and_counts_nothing() -> None:
     popularity = Popularity()
     for _ in range(100):
-        popularity.learn_choice(5, 9, CATALOGUE)
-        popularity.learn(5, 9)
+        popularity.learn((5,), 9, CATALOGUE, chosen=True, weighed=True)
     assert popularity.evidence(5, 9) is None
     assert popularity.evidence(5, 10) is not None
     assert popularity.readers(5) == 1
@@ -118,7 +121,7 @@ def test_coming_back_says_nothing_also_where_nothing_was_learned() -> None:
     popularity = experienced()
     readers = popularity.readers(4_321)
     assert popularity.evidence(4_321, 9) is not None
-    popularity.meet(4_321, 9)
+    popularity.learn((4_321,), 9, counted=False, chosen=True)
     assert popularity.evidence(4_321, 9) is None
     assert popularity.evidence(4_321, 10) is not None
     assert popularity.readers(4_321) == readers
@@ -131,16 +134,14 @@ def test_every_reader_can_be_told_from_nobody() -> None:
 
 def test_who_reads_the_catalogue_copies_all_of_it_and_people_hardly_any() -> None:
     popularity, rng = experienced(), random.Random(3)
-    copied = [popularity.copied(rng.randrange(CATALOGUE), -1) or 0.0 for _ in range(2_000)]
-    read = [popularity.copied(pair, -1) or 0.0 for pair, _ in people(9, 2_000)]
-    assert 1_600 < sum(copied) < 2_400
-    assert sum(read) < 200
+    assert 1_600 < copied(popularity, [rng.randrange(CATALOGUE) for _ in range(2_000)]) < 2_400
+    assert copied(popularity, [pair for pair, _ in people(9, 2_000)]) < 200
 
 
 def test_no_pair_has_more_readers_than_can_be_counted() -> None:
     popularity = Popularity()
     for reader in range(1_000):
-        popularity.learn(1, reader)
+        popularity.learn((1,), reader)
     assert popularity.readers(1) == 255
 
 
@@ -148,7 +149,7 @@ def test_a_million_made_up_pairs_take_no_more_room_than_ten() -> None:
     popularity, store = Popularity(), Store()
     made_up = random.Random(1)
     for reader in range(1_000_000):
-        popularity.learn(made_up.getrandbits(64), reader)
+        popularity.learn((made_up.getrandbits(64),), reader)
     assert popularity.pairs_seen <= 0.6 * SLOTS + 1
     assert len(popularity._changes) < 200_000
     wire, rows = popularity.snapshot()
@@ -163,9 +164,8 @@ def test_a_snapshot_of_changes_and_whole_copies_is_taken_up_as_it_was() -> None:
     popularity, store = experienced(500), Store()
     for part in range(12):
         for pair, reader in people(100 + part, 50 * (part % 4)):
-            popularity.learn_choice(pair, reader, CATALOGUE)
-            popularity.learn(pair, reader)
-            popularity.meet(pair + 1, reader)
+            popularity.learn((pair,), reader, CATALOGUE, chosen=True, weighed=True)
+            popularity.learn((pair + 1,), reader, counted=False, chosen=True)
         store.write(*popularity.snapshot())
         restored = store.restored()
         assert state(restored) == state(popularity)
@@ -211,7 +211,7 @@ def test_an_account_is_still_known_for_what_it_read_last_when_others_are_told_of
 def test_what_is_told_has_a_bound() -> None:
     popularity = Popularity()
     for pair in range(100_000):
-        popularity.learn(pair * 7, pair)
+        popularity.learn((pair * 7,), pair)
     told = popularity.tell()
     assert len(told.readers) < 80_000
     listener = Popularity()
@@ -244,7 +244,7 @@ def test_what_was_merged_and_what_is_untold_outlive_a_restart() -> None:
     for part in range(40):
         for pair in range(part * 50, part * 50 + 120):
             teller.learn(pair, part)
-            popularity.learn(pair * 3, part)
+            popularity.learn((pair * 3,), part)
         popularity.merge(teller.tell(), CATALOGUE)
         store.write(*popularity.snapshot())
         restored = store.restored()
@@ -261,7 +261,7 @@ def test_counts_halved_between_snapshots_are_halved_once() -> None:
     for part in range(60):
         for pair in range(part * 150, part * 150 + 150):
             for reader in range(pair % 3 + 1):
-                popularity.learn(pair, reader)
+                popularity.learn((pair,), reader)
             halved += popularity.pairs_seen < before
             before = popularity.pairs_seen
         store.write(*popularity.snapshot())
@@ -273,7 +273,7 @@ def test_counts_halved_between_snapshots_are_halved_once() -> None:
 def test_the_last_snapshot_stands_until_the_next_is_whole() -> None:
     popularity, store = Popularity(), Store()
     for part in range(20):
-        popularity.learn(part, part)
+        popularity.learn((part,), part)
         wire, rows = popularity.snapshot()
         for crash in range(len(rows) + 1):
             cut = Store()

@@ -73,7 +73,7 @@ def test_the_catalogue_is_as_told_and_otherwise_at_least_what_was_read() -> None
     population = Population(DetectionConfig())
     assert population.catalogue_size == 1
     for pair in range(500):
-        population.popularity.learn(pair, pair)
+        population.popularity.learn((pair,), pair)
     assert population.catalogue_size >= 500
 
 
@@ -92,7 +92,7 @@ def test_the_marker_stays_small_and_keeps_the_levels() -> None:
 def told(population: Population, readers: int = 300, now_s: float = NOW_S) -> bytes:
     """Let a population learn enough to tell, and return its digest."""
     for pair in range(readers):
-        population.popularity.learn(pair, int(now_s) + pair)
+        population.popularity.learn((pair,), int(now_s) + pair)
     digest = population.emit_digest(now_s)
     assert digest is not None
     return digest
@@ -117,7 +117,7 @@ def test_there_is_no_digest_before_its_time_and_none_without_news() -> None:
     assert population.emit_digest(NOW_S) is None
     told(population)
     for pair in range(300):
-        population.popularity.learn(pair, pair + 1)
+        population.popularity.learn((pair,), pair + 1)
     assert population.emit_digest(NOW_S + DIGEST_EVERY_S - 1) is None
     assert population.emit_digest(NOW_S + DIGEST_EVERY_S) is not None
     assert population.emit_digest(NOW_S + 2 * DIGEST_EVERY_S) is None
@@ -126,7 +126,7 @@ def test_there_is_no_digest_before_its_time_and_none_without_news() -> None:
 def test_a_digest_is_the_same_after_a_restart() -> None:
     population = grown()
     for pair in range(300):
-        population.popularity.learn(pair, pair)
+        population.popularity.learn((pair,), pair)
     data, rows = population.snapshot()
     kept = Population(DetectionConfig())
     kept.restore(data, rows.get)

@@ -11,7 +11,8 @@ import numpy as np
 
 from models.config import DetectionConfig
 from models.decision import Decision
-from models.detector import Detector, Observation
+from models.detector import Detector
+from models.observation import Observation
 from models.profile import Profile
 from models.request import Request
 

@@ -252,7 +252,7 @@ async def test_follow_shows_what_was_there_and_then_what_comes_until_it_is_inter
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             shown = [orjson.loads(await process.stdout.readline())["decision_id"]]
             for number in (1, 2):
                 await send(producer, topic, decision(0), decision(number))

@@ -17,7 +17,7 @@ from streams.errors import OperatorError
 from streams.kafka import client_arguments, running
 from streams.settings import Kafka
 
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 
 _HOLDER = """
 import sys

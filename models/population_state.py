@@ -1,0 +1,79 @@
+"""What is known of everybody together, as state and as told to other partitions."""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+#: Classes of popularity: nobody, one reader, two, 3–4, 5–8, … , more than 64.
+CLASSES = 9
+#: Readers told to other partitions at a time, in 80 KB: what more is learned meanwhile they can
+#: do without, for it is many.
+UNTOLD_MAX = 65_536
+
+#: Reads a row of state by its key.
+GetRow = Callable[[bytes], bytes | None]
+Rows = dict[bytes, bytes | None]
+Slots = npt.NDArray[np.uint32]
+
+
+class Growth(msgspec.Struct, array_like=True):
+    """What a tail has counted in some time: account days, and for how many each rung is the top.
+
+    A day that climbs leaves its rung, and one that is taken back leaves altogether.
+    """
+
+    days: int = 0
+    tops: dict[int, int] = {}
+
+
+class Readings(msgspec.Struct, array_like=True):
+    """What was learned in some time: slots that had a reader (packed), and reads by class."""
+
+    readers: bytes = b""
+    read: list[int] = []
+
+
+class PopularityWire(msgspec.Struct, array_like=True):
+    """What a snapshot says of the popularity: numbers, and which rows hold the rest."""
+
+    read: list[float]
+    reads: int
+    renew_at: int
+    evidence: list[float]
+    copier_evidence: float
+    copy: int
+    copy_rows: int
+    change_rows: int
+    renewed_at: int = 0
+    untold: Readings | None = None
+    offered: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
+
+
+def pack(slots: array[int]) -> bytes:
+    """Sort slots and keep how far apart they are, which is little and so compresses well."""
+    steps = np.diff(np.sort(np.frombuffer(slots, dtype=np.uint32)), prepend=np.uint32(0))
+    return zlib.compress(steps.tobytes(), level=1)
+
+
+def unpack(packed: bytes) -> Slots:
+    """Return the slots that `pack` was given, sorted.
+
+    Raises
+    ------
+    ValueError
+        They are none.
+    """
+    unpacking = zlib.decompressobj()
+    try:
+        raw = unpacking.decompress(packed, 4 * UNTOLD_MAX)
+    except zlib.error as error:
+        raise ValueError(f"packed readers that are no readers: {error}") from None
+    if not unpacking.eof or len(raw) % 4:
+        raise ValueError("packed readers that are no readers, or too many")
+    return np.cumsum(np.frombuffer(raw, dtype=np.uint32), dtype=np.uint32)

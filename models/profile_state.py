@@ -1,0 +1,40 @@
+"""An account's profile as state."""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.policy import Standing
+
+VERSION = 1
+
+
+class StateError(ValueError):
+    """Bytes that are no state."""
+
+
+class StateVersionError(StateError):
+    """State was written by a newer version than this one."""
+
+
+class ProfileWire(msgspec.Struct, array_like=True):
+    """The numbers of a profile that matter; its sketches in their own compact form."""
+
+    version: int
+    first_s: float
+    # A count stays the integer that it is: as a float it would take thrice the space.
+    windows: list[list[int | float]]
+    heights: list[list[float]]
+    calm: list[list[float] | None]
+    reached: dict[str, int]
+    taken_back: bool
+    rare: float
+    rare_height: float
+    read: float
+    life: bytes
+    today: bytes
+    recent: tuple[bytes, bytes, float, float, float]
+    samples: list[str]
+    habit_requests: tuple[int, float]
+    habit_choices: tuple[int, float]
+    standing: Standing
