@@ -209,6 +209,7 @@ class Judge:
             ban=any(exceedance.ban for exceedance in exceedances),
             kinds=len({exceedance.signal.kind for exceedance in exceedances if exceedance.beyond}),
             warm=self.population.warm,
+            scenario=exceedances[0].scenario.name if exceedances else "",
         )
 
     def exceedances(self, profile: Profile) -> list[Exceedance]:

@@ -124,6 +124,8 @@ class Finding(msgspec.Struct, frozen=True):
         Whether enough is known of the peers to ban at all.
     ignored
         Whether the account goes on against a decision in force: evidence of another kind.
+    scenario
+        What it looks like; empty where only the account's going on speaks.
     """
 
     throttle: bool
@@ -131,6 +133,7 @@ class Finding(msgspec.Struct, frozen=True):
     kinds: int
     warm: bool
     ignored: bool = False
+    scenario: str = ""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -140,7 +143,9 @@ class Order(msgspec.Struct, frozen=True):
     expires_s: float
 
 
-def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
+def decide(
+    standing: Standing, finding: Finding, now_s: float, *, counts: bool = True
+) -> Order | None:
     """Choose the next rung, or `None` where the decision in force is enough.
 
     A decision in force is escalated, or extended once half of it has passed or if it is being
@@ -154,8 +159,10 @@ def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
         What has just been seen.
     now_s
         Event time, Unix seconds.
+    counts
+        Whether the latest decision counts as long as it has not run out.
     """
-    held = standing.action if standing.in_force(now_s) else "none"
+    held = standing.action if counts and standing.in_force(now_s) else "none"
     ignored = finding.ignored and held != "none"
     longer = 2 ** standing.strikes_at(now_s)
     if finding.ban and finding.kinds + ignored >= 2 and finding.warm:
