@@ -123,7 +123,6 @@ class Detector:
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
-            pairs, looks = foreign_pairs(request), _NO_LOOKS
             if novelty == "late":
                 seen.late += 1
             else:
@@ -133,12 +132,17 @@ class Detector:
                 if request.ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
                     breaker.begin_account_hour(request.ts)
                     seen.account_days += profile.begins_day(request.ts)
-                if pairs and request.action in CHOOSING:
-                    # Before it is judged: what is learned from it must not speak about it.
-                    looks = popularity.look(pairs, profile.mark)
-                    activities = self._activities.observe(request, pairs, looks)
-                    if activities and not self._is_allowed(request):
-                        seen.activities += activities
+                if profile.is_excess(request.ts) and request.status not in _REFUSED:
+                    seen.excess += 1
+                    self._judge.count(profile, request, chosen=request.action in CHOOSING)
+                    continue
+            pairs, looks = foreign_pairs(request), _NO_LOOKS
+            if pairs and novelty == "new" and request.action in CHOOSING:
+                # Before it is judged: what is learned from it must not speak about it.
+                looks = popularity.look(pairs, profile.mark)
+                activities = self._activities.observe(request, pairs, looks)
+                if activities and not self._is_allowed(request):
+                    seen.activities += activities
             event = steering.event(request.ts)
             self._judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat

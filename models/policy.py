@@ -110,6 +110,11 @@ class Standing(msgspec.Struct, array_like=True):
         """Whether the latest decision still holds."""
         return self.action != "none" and now_s < self.expires_s
 
+    @property
+    def half_way_s(self) -> float:
+        """From when on (Unix seconds) the latest decision may be prolonged."""
+        return (self.issued_s + self.expires_s) / 2
+
 
 class Finding(msgspec.Struct, frozen=True):
     """How grave what was seen is.
@@ -174,7 +179,6 @@ def decide(
     asked, holds = _SEVERITY[order.action], _SEVERITY[held]
     if asked < holds or (asked == holds and order.expires_s <= standing.expires_s):
         return None
-    half_way_s = (standing.issued_s + standing.expires_s) / 2
-    if asked == holds and now_s < half_way_s and not ignored:
+    if asked == holds and now_s < standing.half_way_s and not ignored:
         return None
     return order
