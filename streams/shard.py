@@ -28,6 +28,7 @@ from models.observation import Observation
 from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
+from streams.group import OTHER_PAST_REMEDY
 from streams.outbox import Row
 from streams.rows import Get, Reach, TwinRows, reading
 from streams.settings import Logs
@@ -69,6 +70,8 @@ class _Marker(msgspec.Struct, array_like=True):
     docket: bytes
     exchange: bytes
     groups: bytes
+    #: The topic that the requests were read from; empty in markers from before it was kept.
+    source: str = ""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -125,6 +128,11 @@ class Shard:
         log_ends: Callable[[], tuple[int, int] | None],
     ) -> None:
         marker = _read_marker(get)
+        if marker and marker.source not in ("", logs.requests):
+            raise OperatorError(
+                f"the state of the accounts is of requests from {marker.source}, and these "
+                f"settings read them from {logs.requests}: {OTHER_PAST_REMEDY}"
+            )
         #: The next request and link activity to judge, the next notice to apply.
         self.offset, self.activity, self.notices = self.durable = (
             marker.reach if marker else (0, 0, 0)
@@ -147,7 +155,7 @@ class Shard:
             lambda link: self._rows.load(_GROUP + link),
         )
         self.partition = partition
-        self._notices_topic = logs.notices
+        self._source, self._notices_topic = logs.requests, logs.notices
         self._log_ends = log_ends
         #: Up to which records may have been judged by whoever had the partition before.
         self._judged_before: tuple[int, int] | None = None
@@ -324,6 +332,7 @@ class Shard:
             snapshot.docket,
             snapshot.exchange,
             links.level,
+            self._source,
         )
         return Checkpoint(
             self.reach,

@@ -13,17 +13,19 @@ from typing import Any, NoReturn
 
 from faust.exceptions import ConsistencyError
 
-from streams import health, topics
+from streams import group, health, topics
 from streams.app import App, create_app
 from streams.errors import OperatorError
 from streams.settings import Settings
+from streams.state_directory import claimed
 from streams.topic_plan import changelog_topic
 
 log = logging.getLogger("pairwatch")
 
-#: A checkpoint takes well under a second. A broker that is away must not hold up the end for
-#: longer than what supervisors grant (Kubernetes: 30 s); what is not committed is done again.
-_STOP_TIMEOUT_S = 25.0
+#: A checkpoint takes well under a second. A broker that is away must not hold up the end: with the
+#: probes, which are given a second, it comes within ten, the least that supervisors grant (Docker;
+#: Kubernetes: 30 s). What is not committed is done again.
+_STOP_TIMEOUT_S = 8.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -38,11 +40,13 @@ def run(settings: Settings) -> None:
         Something outside the code keeps it from working, at the start or later.
     """
     _set_up_logging()
-    asyncio.run(_run(settings))
+    with claimed(settings.state.directory):
+        asyncio.run(_run(settings))
 
 
 async def _run(settings: Settings) -> None:
     await _check_topics(settings)
+    await group.check(settings)
     app = create_app(settings)
     # Probes are answered from the first moment: recovery can take minutes.
     probes = await health.start(settings.metrics.listen, app.metrics, app.readiness)
@@ -69,7 +73,8 @@ async def _run(settings: Settings) -> None:
         )
     if isinstance(app.crash_reason, OperatorError):
         app.checkpointer.clear()
-        # Without its traceback, which holds on to live objects.
+        # Without its tracebacks, which hold on to live objects.
+        app.crash_reason.__context__ = None
         raise app.crash_reason.with_traceback(None)
     if app.crashed:
         _end_at_once(f"stopped by {app.crash_reason!r}")

@@ -17,7 +17,7 @@ from streams.shard import STATE_VERSION
 from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.brokers.choice import Broker
-from tests.integration.workers import START_S, Worker, produce, worker
+from tests.integration.workers import START_S, Worker, caught_up, produce, worker
 
 
 async def complaint(refused: Worker) -> str:
@@ -68,6 +68,56 @@ async def test_a_port_that_is_taken(settings_for_broker: Settings, tmp_path: Pat
             assert f"metrics.listen: can't listen on {address}" in await complaint(refused)
 
 
+async def test_a_state_directory_that_another_worker_holds(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    await create(settings_for_broker)
+    with worker(settings_for_broker, tmp_path) as first:
+        await first.answers("/live", lambda status, _: status == 200)
+        logged_before = len(first.said)
+        with worker(settings_for_broker, tmp_path) as second:
+            assert await second.ended() == 2
+        assert "another worker keeps its state in" in second.said[logged_before:]
+        await first.ready()
+        await first.stop()
+
+
+async def test_a_state_directory_that_can_not_be_made(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file")
+    with worker(settings_for_broker, tmp_path) as refused:
+        line = await complaint(refused)
+    assert f"state.directory: can't keep state in {tmp_path / 'state'}: " in line
+
+
+async def test_requests_read_directly_in_a_group_that_keys_them_anew(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = settings_for_broker
+    topics = msgspec.structs.replace(settings.topics, keyed_by_account=True)
+    await used(settings, tmp_path / "a")
+    with worker(msgspec.structs.replace(settings, topics=topics), tmp_path / "b") as refused:
+        line = await complaint(refused)
+    assert (
+        f"the group {settings.kafka.group} has read {settings.topics.requests_by_account}" in line
+    )
+    assert "start with another kafka.group and an empty state.directory" in line
+
+
+async def test_state_of_requests_that_were_read_from_another_topic(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = settings_for_broker
+    topics = msgspec.structs.replace(settings.topics, keyed_by_account=True)
+    await used(msgspec.structs.replace(settings, topics=topics), tmp_path)
+    await create(settings)
+    with worker(settings, tmp_path) as refused:
+        await produce(settings, [Request(START_S, "s", "ann", "view")] * 20, partition=0)
+        line = await complaint(refused)
+    assert f"is of requests from {settings.topics.requests}, and these settings" in line
+
+
 async def set_marker(settings: Settings, version: int, offset: int, *rest: object) -> None:
     """Write the state's marker of the first partition as another worker would."""
     producer = AIOKafkaProducer(**client_arguments(settings.kafka))
@@ -94,6 +144,7 @@ async def used(settings: Settings, directory: Path) -> None:
     with worker(settings, directory) as first:
         await produce(settings, [Request(START_S, "r", "ann", "view")] * 20, partition=0)
         await first.handled(20)
+        await caught_up(settings, 1, first)
         await first.stop()
 
 

@@ -77,7 +77,7 @@ def test_any_line_longer_than_the_limit_is_seen_to_be(
 ) -> None:
     path = tmp_path_factory.mktemp("logs") / "log"
     path.write_bytes(b"".join(line + b"\n" for line in written))
-    if path.read_bytes()[:2] == b"\x1f\x8b":
+    if path.read_bytes().startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):  # packed by chance
         return
     read = [line for _, line in lines(path, line_bytes_max=8)]
     assert read == [line[:9] for line in written]

@@ -1,0 +1,50 @@
+"""Whether the group whose name the settings give has read what they want it to read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.errors import OperatorError
+from streams.kafka import CONNECT_TIMEOUT_S, client_arguments, running
+from streams.settings import Settings
+
+#: What an operator can do about a group with another past.
+OTHER_PAST_REMEDY = (
+    "put the settings back, or start with another kafka.group and an empty state.directory"
+)
+
+
+async def check(settings: Settings) -> None:
+    """Refuse to read the requests directly in a group that keys them anew, or did.
+
+    Two such workers would take partitions from each other that only one of them can judge. (The
+    state itself knows whose requests it is of; but whoever has read it is in the group already.)
+
+    Raises
+    ------
+    OperatorError
+        The group has read the requests by account, or can't be asked.
+    """
+    group, topics = settings.kafka.group, settings.topics
+    if not topics.keyed_by_account:
+        return
+    asked = [TopicPartition(topics.requests_by_account, n) for n in range(topics.partitions)]
+    admin = AIOKafkaAdminClient(**client_arguments(settings.kafka))
+    async with running(admin, settings.kafka):
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                read = await admin.list_consumer_group_offsets(group, partitions=asked)
+        except (KafkaError, TimeoutError) as error:
+            raise OperatorError(
+                f"kafka.group: what the group {group} has read can't be asked of the brokers at "
+                f"{settings.kafka.brokers}: {error or type(error).__name__}"
+            ) from None
+    if any(told.offset >= 0 for told in read.values()):
+        raise OperatorError(
+            f"topics.keyed_by_account: it is true, and the group {group} has read "
+            f"{topics.requests_by_account}: {OTHER_PAST_REMEDY}"
+        )
