@@ -20,7 +20,7 @@ from models.profile_state import StateError, StateVersionError
 from models.request import Request
 from streams.app import App
 from streams.checkpoint import Pending
-from streams.codec import DETAIL_CHARS_MAX, InvalidRequest, decode_request
+from streams.codec import InvalidRequest, decode_request
 from streams.errors import OperatorError
 from streams.lanes import Lanes
 from streams.notices import (
@@ -32,7 +32,7 @@ from streams.notices import (
     wait_for_others,
 )
 from streams.outbox import Row, partition_of
-from streams.publish import arrived_s, publish, set_aside
+from streams.publish import arrived_s, publish, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
 from streams.shard import JUDGED_AHEAD_MAX, NEWER_STATE_REMEDY, Shard
 from streams.transport import Batch
@@ -77,7 +77,7 @@ def _agent(app: App, topic: str, handle: Handler, lanes: Lanes | None = None) ->
 
 async def _handle(app: App, tp: TP, batch: Batch, handle: Handler) -> None:
     """Handle one batch; what goes wrong stops the worker before anything is committed for it."""
-    if app.crashed or app.in_recovery:
+    if app.crashed or not app.is_at_work:
         # The state may be half of a batch ahead; or it is not all there yet, and the batch is
         # read again as soon as it is.
         return
@@ -115,7 +115,7 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
     for record in records:
         at_s = arrived_s(record, now_s)
         try:
-            _check_skipped(app, tp, record.offset)
+            app.refuse_skipped(tp, record.offset)
             request = decode_request(record.value or b"", at_s)
         except InvalidRequest as error:
             pending.append(await _set_aside(app, tp, record, at_s, error))
@@ -140,7 +140,7 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     for record in fresh:
         at_s = arrived_s(record, now_s)
         try:
-            _check_skipped(app, tp, record.offset)
+            app.refuse_skipped(tp, record.offset)
             requests.append(decode_request(record.value or b"", at_s))
         except InvalidRequest as error:
             await app.checkpointer.sent(tp, [await _set_aside(app, tp, record, at_s, error)])
@@ -205,12 +205,10 @@ async def judge_links(app: App, tp: TP, records: list[Any]) -> None:
         if record.offset < shard.activity:
             continue
         try:
+            app.refuse_skipped(tp, record.offset)
             activities.append(LinkActivity.from_bytes(record.value or b""))
         except ValueError as error:
-            at_s = arrived_s(record, time.time())
-            pending.append(
-                await set_aside(app, tp, record, at_s, "wrong-type", str(error)[:DETAIL_CHARS_MAX])
-            )
+            pending.append(await set_aside_telling(app, tp, record, error, "wrong-type"))
         else:
             offsets.append(record.offset)
     await settle_owed(app, judged)
@@ -224,18 +222,6 @@ async def judge_links(app: App, tp: TP, records: list[Any]) -> None:
             pending += await publish(app, review, time.time())
         pending += await tell_members(app, found.verdicts)
         await app.checkpointer.sent(judged, pending)
-
-
-def _check_skipped(app: App, tp: TP, offset: int) -> None:
-    """Refuse a message that the operator has named."""
-    if app.skipped and (tp, offset) in app.skipped:
-        log.warning(
-            "%s[%d] offset %d: set aside, as limits.skip_offsets says",
-            tp.topic,
-            tp.partition,
-            offset,
-        )
-        raise InvalidRequest("skipped", "limits.skip_offsets names it")
 
 
 async def _set_aside(app: App, tp: TP, record: Any, at_s: float, error: InvalidRequest) -> Pending:

@@ -14,6 +14,7 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from streams.checkpoint import Checkpoints
+from streams.codec import InvalidRequest
 from streams.control.verifier import Verifier
 from streams.errors import OperatorError
 from streams.health import Readiness
@@ -50,6 +51,10 @@ class App(faust.App):  # type: ignore[misc]
     verifier: Verifier | None
     #: `None` where accounts can't be misrouted.
     homes: Homes | None
+    #: Whether the partitions are this worker's own and all of their state has been recovered.
+    #: (Faust's `in_recovery` is not yet set while a group forms, and is reset when a recovery was
+    #: cut short by the next rebalance: a shard taken up then would begin with an old past.)
+    is_at_work = False
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -65,6 +70,23 @@ class App(faust.App):  # type: ignore[misc]
         told = self.settings.limits.skip_offsets
         named = (one.split(":") for one in told.split(",")) if told is not None else ()
         return frozenset((TP(topic, int(number)), int(offset)) for topic, number, offset in named)
+
+    def refuse_skipped(self, tp: TP, offset: int) -> None:
+        """Refuse a message that the operator has named.
+
+        Raises
+        ------
+        InvalidRequest
+            It is one of those.
+        """
+        if self.skipped and (tp, offset) in self.skipped:
+            log.warning(
+                "%s[%d] offset %d: set aside, as limits.skip_offsets says",
+                tp.topic,
+                tp.partition,
+                offset,
+            )
+            raise InvalidRequest("skipped", "limits.skip_offsets names it")
 
     def shard(self, tp: TP) -> Shard:
         """Return the state of a partition, taking it up from the table at its first batch."""

@@ -168,8 +168,11 @@ class Checkpoints:
         )
 
     def clear(self) -> None:
-        """Forget all partitions: sketches that outlive the interpreter's end complain of it."""
-        self.drop([*self._shards, *self._forwarded])
+        """Forget all partitions: at the end, as sketches that outlive the interpreter complain of
+        it, and before others are dealt out, of which nothing may be known yet.
+        """
+        self.drop([*self._shards, *self._forwarded, *self._taken])
+        self._lost.clear()
 
     def resume_offsets(self, tps: set[TP]) -> dict[TP, int]:
         """Return where to read on, for those of these partitions that have state."""
@@ -289,9 +292,10 @@ class Checkpoints:
             ([checkpoint.marker], "marker-logged"),
         )
         for rows, point in steps:
-            written = await self._log(tp.partition, rows)
+            written = await self._log(tp, shard, rows)
             if written is None:
-                self._lost.add(tp)
+                if self._shards.get(tp) is shard:
+                    self._lost.add(tp)
                 return False
             offset = max(offset, written)
             faults.reached(point)
@@ -303,16 +307,17 @@ class Checkpoints:
         shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))
         return True
 
-    async def _log(self, partition: int, rows: list[Row]) -> int | None:
+    async def _log(self, tp: TP, shard: Shard, rows: list[Row]) -> int | None:
         """Write rows to the changelog; return the last one's offset (-1 if there are none).
 
         Returns `None` if the partition is somebody else's.
         """
         topic = self._table.changelog_topic_name
-        while await self._is_member():
+        # A member again, perhaps, after a rebalance that has dealt the partition to somebody else.
+        while await self._is_member() and self._shards.get(tp) is shard:
             try:
                 sent = await asyncio.gather(
-                    *await self._state_log.send_rows(topic, partition, rows)
+                    *await self._state_log.send_rows(topic, tp.partition, rows)
                 )
             except SessionOverError:
                 continue  # asks again, and is a member or is not

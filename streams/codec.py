@@ -25,7 +25,6 @@ InvalidReason = Literal[
     "too-old",
     "too-far-ahead",
     "skipped",
-    "skipped",
 ]
 #: Every reason there is; metrics and dead letters count by these words.
 REASONS: tuple[InvalidReason, ...] = get_args(InvalidReason)

@@ -27,9 +27,11 @@ _DISK_INTERVAL_S = 60.0
 
 def follow(app: App) -> None:
     """Follow the group's rebalances, and watch progress from then on."""
-    assigned_at_s = 0.0
+    assigned_at_s: float | None = None
 
     async def on_revoked(_: Any, revoked: set[TP], **__: Any) -> None:
+        nonlocal assigned_at_s
+        assigned_at_s, app.is_at_work = None, False
         app.readiness.rebalancing()
         app.metrics.rebalances.inc()
         app.lanes.drop(revoked)
@@ -41,6 +43,7 @@ def follow(app: App) -> None:
     async def on_assigned(_: Any, assigned: set[TP], **__: Any) -> None:
         nonlocal assigned_at_s
         assigned_at_s = time.monotonic()
+        app.checkpointer.clear()
         mine = _source_partitions(app, assigned)
         app.readiness.assigned([(tp.topic, tp.partition) for tp in mine])
         judged = [tp for tp in mine if tp.topic == app.settings.topics.accounts_source]
@@ -48,7 +51,14 @@ def follow(app: App) -> None:
         log.info("partitions assigned: %d; recovering their state", len(judged))
 
     async def on_recovered(_: Any, **__: Any) -> None:
-        now_s = time.monotonic()
+        recovery, now_s = app.tables.recovery, time.monotonic()
+        # Faust says so as well of a recovery that another rebalance has cut short.
+        is_cut_short = recovery.signal_recovery_start.is_set() or (
+            recovery._generation_id != app.consumer_generation_id
+        )
+        if assigned_at_s is None or is_cut_short:
+            return
+        app.is_at_work = True
         app.readiness.recovered(now_s)
         log.info("state recovered within %.1f s", now_s - assigned_at_s)
 

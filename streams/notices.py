@@ -16,18 +16,18 @@ from typing import Any
 import msgspec
 from faust.types import TP
 
-from models.exchange import Digest
+from models.exchange import EPOCH_S, Digest
 from models.notices import Control, Notice, Verdict
 from streams.app import App
 from streams.checkpoint import Pending
-from streams.codec import DETAIL_CHARS_MAX
+from streams.codec import TS_AHEAD_MAX_S, InvalidRequest
 from streams.consume import open_log
 from streams.control import messages
 from streams.control.messages import RefusedControl
 from streams.control.verifier import Verifier
 from streams.errors import OperatorError
 from streams.outbox import Row, partition_of
-from streams.publish import arrived_s, publish, set_aside
+from streams.publish import arrived_s, publish, set_aside, set_aside_telling
 from streams.shard import NOTICES_WAITING_MAX, Shard
 
 #: A digest begins with a byte that no JSON begins with, and says who learned it up to when.
@@ -55,10 +55,11 @@ async def take_orders(app: App, tp: TP, records: list[Any]) -> None:
         at_s = arrived_s(record, time.time())
         kind = "unknown"
         try:
+            app.refuse_skipped(tp, record.offset)
             message = messages.decode(record.value or b"")
             kind = _kind(message)
             outcome = str(verifier.check(message, record.timestamp / 1_000))
-        except RefusedControl as error:
+        except (RefusedControl, InvalidRequest) as error:
             pending.append(await set_aside(app, tp, record, at_s, error.reason, error.detail))
             outcome = "refused"
         else:
@@ -96,12 +97,13 @@ async def heed(app: App, tp: TP, records: list[Any]) -> None:
     pending: list[Pending] = []
     for record in records:
         try:
-            notices.append((record.offset, _read(record.value or b"")))
+            app.refuse_skipped(tp, record.offset)
+            notice = _read(record.value or b"")
+            if isinstance(notice, Digest):
+                _check(notice, app.settings.topics.partitions, arrived_s(record, time.time()))
+            notices.append((record.offset, notice))
         except ValueError as error:
-            at_s = arrived_s(record, time.time())
-            pending.append(
-                await set_aside(app, tp, record, at_s, "bad-json", str(error)[:DETAIL_CHARS_MAX])
-            )
+            pending.append(await set_aside_telling(app, tp, record, error, "bad-json"))
     async with app.checkpointer.working(judged):
         shard = app.shard(judged)
         shard.receive(notices, records[-1].offset + 1)
@@ -188,7 +190,7 @@ async def tell_when_idle(app: App) -> None:
     """Tell the others of partitions whose log has come to an end, as long as the worker runs."""
     while not app.should_stop:
         await asyncio.sleep(_IDLE_S / 2)
-        if app.in_recovery or app.crashed:
+        if app.crashed or not app.is_at_work:
             continue
         for tp in app.assignment_of_accounts():
             shard = app.shard(tp)
@@ -214,6 +216,21 @@ def _read(value: bytes) -> Notice | Digest:
         raise ValueError(f"a digest of {len(value)} bytes")
     _, partition, through, idle = _DIGEST.unpack_from(value)
     return Digest(partition, through, value[_DIGEST.size :], idle)
+
+
+def _check(digest: Digest, partitions: int, at_s: float) -> None:
+    """Refuse what no partition can have learned: it would be kept, and waited for, for ever.
+
+    Raises
+    ------
+    ValueError
+        Of a partition that there is none of, or from a time that no request may come from.
+    """
+    if digest.partition >= partitions:
+        raise ValueError(f"a digest of partition {digest.partition}; there are {partitions}")
+    # Requests may be ahead of those who wrote them, and workers' clocks of each other.
+    if digest.through * EPOCH_S > at_s + 2 * TS_AHEAD_MAX_S:
+        raise ValueError(f"a digest of the future, hour {digest.through} since 1970")
 
 
 def _kind(message: Control) -> str:

@@ -11,6 +11,7 @@ from faust.types import TP
 from models.decision import Decision
 from streams.app import App
 from streams.checkpoint import Pending
+from streams.codec import DETAIL_CHARS_MAX, InvalidRequest
 from streams.dead_letters import DeadLetter, KafkaSource
 
 
@@ -39,6 +40,16 @@ async def set_aside(
     app.metrics.dead_letters.labels(letter.reason).inc()
     topic = app.settings.topics.dead_letters
     return await app.outbox.send(topic, letter.key, letter.encode())
+
+
+async def set_aside_telling(
+    app: App, tp: TP, record: Any, error: ValueError, reason: str
+) -> Pending:
+    """Send a record to the dead letters for an error, which may know the reason better."""
+    at_s = arrived_s(record, time.time())
+    if isinstance(error, InvalidRequest):
+        return await set_aside(app, tp, record, at_s, error.reason, error.detail)
+    return await set_aside(app, tp, record, at_s, reason, str(error)[:DETAIL_CHARS_MAX])
 
 
 async def publish(app: App, decision: Decision, at_s: float) -> list[Pending]:

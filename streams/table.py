@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import rocksdict
 from faust import Table
@@ -34,6 +35,7 @@ ROCKSDB_OPTIONS = {
 #: How RocksDB tells of files that are spoilt or missing; a full disk, a directory that may not be
 #: written or a database that is open elsewhere are told in other words.
 _DAMAGED = ("Corruption: ", "IO error: No such file or directory")
+_DISK = "IO error: "
 
 
 class DamagedStateError(OperatorError):
@@ -100,13 +102,21 @@ class StateTable(Table):  # type: ignore[misc]
 class _Store(rocksdb.Store):  # type: ignore[misc]
     """Faust's store, which gives up a damaged database: the changelog has all of it."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Databases that somebody still holds on to, as a batch does whose partition was revoked:
+        #: RocksDB opens none twice, and none is closed but by the last who lets go of it.
+        self._open: WeakValueDictionary[int, _Database] = WeakValueDictionary()
+
     def _open_for_partition(self, partition: int) -> _Database:
         path = self.partition_path(partition)
+        if (held := self._open.get(partition)) is not None:
+            return held
         try:
             database = super()._open_for_partition(partition)
         except Exception as error:
             if not _is_damage(error):
-                raise
+                raise _mendable(error) from None
             aside = _set_aside(path)
             log.error(
                 "state of partition %d is damaged (%s); it was set aside as %s and is rebuilt "
@@ -116,7 +126,8 @@ class _Store(rocksdb.Store):  # type: ignore[misc]
                 aside,
             )
             database = super()._open_for_partition(partition)
-        return _Database(database, partition, path)
+        self._open[partition] = opened = _Database(database, partition, path)
+        return opened
 
 
 class _Database:
@@ -151,13 +162,25 @@ class _Database:
             yield
         except Exception as error:
             if not _is_damage(error):
-                raise
+                raise _mendable(error) from None
             aside = _set_aside(self._path)
             raise DamagedStateError(
                 f"state.directory: the state of partition {self._partition} is damaged "
                 f"({_one_line(error)}); it was set aside as {aside}: start again, it is rebuilt "
                 "from the changelog"
             ) from None
+
+
+def _mendable(error: Exception) -> Exception:
+    """Return an error of the disk (full, read-only, gone) in the operator's words."""
+    text = _one_line(error)
+    # Faust looks for that one itself.
+    if not text.startswith(_DISK) or "lock" in text:
+        return error
+    return OperatorError(
+        f"state.directory: {text}; make it writable, or start with an empty directory: the state "
+        "is rebuilt from the changelog"
+    )
 
 
 def _is_damage(error: Exception) -> bool:

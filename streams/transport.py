@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
@@ -154,6 +155,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             generation_id=self.app.consumer_generation_id,
         )
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Look for no partition without progress: readiness does.
+
+        Faust's look ends a worker whose partitions are dealt out anew at that moment.
+        """
+
+    verify_recovery_event_path = verify_event_path
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Ignore gaps (compaction, transaction markers): the books go by batches."""
 
@@ -213,13 +222,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """
         self._last_polled.clear()
         offsets: dict[TP, int] = dict(await super().seek_to_committed())
-        offsets |= self.app.checkpointer.resume_offsets(set(self.assignment()))
+        if self.app.is_at_work:
+            offsets |= self.app.checkpointer.resume_offsets(set(self.assignment()))
         changelogs = self.app.tables.changelog_topics
         mine = {tp: offset for tp, offset in offsets.items() if tp.topic not in changelogs}
-        if unknown := [tp for tp, offset in mine.items() if not offset or offset < 0]:
-            await self._thread.seek_to_beginning(*unknown)
+        unknown = [tp for tp, offset in mine.items() if not offset or offset < 0]
         self._next = {tp: offset for tp, offset in mine.items() if tp not in unknown}
-        await self.seek_wait({tp: offset for tp, offset in mine.items() if tp not in unknown})
+        try:
+            if unknown:
+                await self._thread.seek_to_beginning(*unknown)
+            await self.seek_wait(self._next)
+        except IllegalStateError:  # the next rebalance has begun, after which this is done anew
+            if self.app.is_at_work:
+                raise
         return offsets
 
     async def commit_and_end_transactions(self) -> None:

@@ -71,12 +71,12 @@ class Lives:
 
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._settings = settings
-        self._directory = directory
+        self.directory = directory
         self._started: list[Life] = []
 
     def prepare(self, point: faults.Point | None = None, passes: int = 1) -> Life:
         """Start a worker that waits."""
-        life = Life(self._settings, self._directory, point, passes)
+        life = Life(self._settings, self.directory, point, passes)
         self._started.append(life)
         return life
 

@@ -144,7 +144,9 @@ async def test_a_worker_whose_own_disk_is_full(
         async with Flow(settings) as flow:
             await full.handled(1_000)
             fill_disk(full)
-            assert await full.ended() == 1
+            assert await full.ended() == 2
+            assert "Traceback" not in full.said
+            assert "pairwatch: state.directory: IO error: " in full.said
         with worker(settings, tmp_path) as again:
             await caught_up(settings, flow.sent, again)
             await again.stop()

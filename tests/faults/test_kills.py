@@ -16,7 +16,6 @@ import pytest
 
 from streams import faults
 from streams.settings import Settings
-from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.brokers.choice import Broker, settings_for
 from tests.faults.flow import Flow
@@ -25,7 +24,7 @@ from tests.integration.workers import (
     Worker,
     assert_undisturbed,
     caught_up,
-    read_to_end,
+    rows_in_changelog,
 )
 
 KILLS = int(os.environ.get("PAIRWATCH_TEST_KILLS", "20"))
@@ -110,11 +109,4 @@ async def carry_through(settings: Settings, lives: Lives, life: Life, events: in
 
 async def assert_disk_is_whole(settings: Settings, directory: Path) -> None:
     """Assert that the tables hold what their changelog says, to the byte."""
-    expected: dict[int, dict[bytes, bytes]] = {}
-    for record in await read_to_end(settings, changelog_topic(settings)):
-        rows, key = expected.setdefault(record.partition, {}), record.key or b""
-        if record.value is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = record.value
-    assert rows_on_disk(directory) == expected
+    assert rows_on_disk(directory) == await rows_in_changelog(settings)

@@ -27,6 +27,7 @@ from streams.codec import InvalidRequest, decode_request
 from streams.embedded import free_port, spawn
 from streams.kafka import client_arguments
 from streams.outbox import partition_of
+from streams.rows import TwinRows
 from streams.settings import ENV_PREFIX, Settings
 from streams.settings_reader import Secret
 from streams.shard import Shard, resume_offsets
@@ -65,6 +66,11 @@ class Worker:
     def pid(self) -> int:
         """The process's id."""
         return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, `None` while it runs."""
+        return self._process.poll()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -292,6 +298,13 @@ def decisions_in(records: Sequence[Record]) -> list[Decision]:
     return list({decision.decision_id: decision for decision in decisions}.values())
 
 
+def requests_in(records: Iterable[Record]) -> Iterator[Request]:
+    """Yield the requests among records of any kind, as a worker reads them."""
+    for record in records:
+        with contextlib.suppress(InvalidRequest):
+            yield decode_request(record.value or b"", record.timestamp / 1_000)
+
+
 class Reference:
     """What should come of a topic: its records through the detectors, in one process."""
 
@@ -310,11 +323,8 @@ class Reference:
         ]
         assembly = Assembly(self.detectors)
         for record in records:
-            try:
-                request = decode_request(record.value or b"", record.timestamp / 1_000)
-            except InvalidRequest:
-                continue
-            assembly.add(record.partition, request, record.offset)
+            for request in requests_in([record]):
+                assembly.add(record.partition, request, record.offset)
         self.decisions = [decision for _, seen in assembly.run() for decision in seen.decisions]
 
     @property
@@ -323,27 +333,16 @@ class Reference:
         return {decision.decision_id: decision for decision in self.decisions}
 
 
-async def recovered(settings: Settings) -> dict[int, Shard]:
-    """Return each partition's state as it stands in the changelog."""
+async def rows_in_changelog(settings: Settings) -> dict[int, dict[bytes, bytes]]:
+    """Return each partition's rows as they stand in the changelog."""
     rows: dict[int, dict[bytes, bytes]] = {}
     for record in await read_to_end(settings, changelog_topic(settings)):
-        assert record.key is not None
+        found, key = rows.setdefault(record.partition, {}), record.key or b""
         if record.value is None:
-            rows.get(record.partition, {}).pop(record.key, None)
+            found.pop(key, None)
         else:
-            rows.setdefault(record.partition, {})[record.key] = record.value
-    return {
-        partition: Shard(
-            settings.detection(),
-            version("pairwatch"),
-            settings.topics.logs,
-            partition,
-            settings.topics.partitions,
-            found.get,
-            lambda: None,
-        )
-        for partition, found in rows.items()
-    }
+            found[key] = record.value
+    return rows
 
 
 async def caught_up(settings: Settings, events: int, *workers: Worker) -> None:
@@ -359,21 +358,31 @@ async def caught_up(settings: Settings, events: int, *workers: Worker) -> None:
             markers = {
                 r.partition: resume_offsets({r.key: r.value}.get)[0] for r in rows if r.key == b"m"
             }
-            if markers == ends:
-                ids = {msgspec.json.decode(r.value, type=Request).request_id for r in log}
-                if len(ids) >= events:
-                    return
+            if markers == ends and len({r.request_id for r in requests_in(log)}) >= events:
+                return
             assert time.monotonic() < deadline, f"{markers}, {ends}\n" + "\n".join(
                 worker.said for worker in workers
             )
 
 
+def in_order(profile: bytes) -> list[object]:
+    """Return a profile's fields; the words of sketches, which stand in any order, sorted."""
+    fields: list[object] = msgspec.msgpack.decode(profile)
+    return [
+        sorted(each[at : at + 4] for at in range(0, len(each), 4))
+        if isinstance(each, bytes)
+        else each
+        for each in fields
+    ]
+
+
 async def assert_undisturbed(settings: Settings) -> None:
     """Assert that decisions and state are those of an undisturbed run over the accounts' log.
 
-    State is the same if it goes on the same: half of the accounts copy, and what the detector
-    says of it tells their counts and what it has learned of all. (Within the hour that it was in:
-    what other partitions have told for the next ones stands in their log.)
+    Every account's state is the same, number by number. What has been learned of all is the same
+    if it goes on the same: half of the accounts copy, and what the detector says of it tells.
+    (Within the hour that it was in: what other partitions have told for the next ones stands in
+    their log.)
     """
     log = await read_to_end(settings, settings.topics.accounts_source)
     expected = Reference(settings, log)
@@ -383,19 +392,32 @@ async def assert_undisturbed(settings: Settings) -> None:
     assert {decision.decision_id for decision in told} == expected.by_id.keys()
     assert all(decision == expected.by_id[decision.decision_id] for decision in told)
 
-    shards = await recovered(settings)
+    rows = await rows_in_changelog(settings)
     ends = {record.partition: record.offset + 1 for record in log}
-    assert {number: shards[number].offset for number in ends} == ends
-    for number in ends:
-        shard = shards[number]
-        in_partition = (r.value or b"" for r in log if r.partition == number)
-        accounts = {msgspec.json.decode(value, type=Request).account_id for value in in_partition}
+    for number, end in ends.items():
+        detector = expected.detectors[number]
+        shard = Shard(
+            settings.detection(),
+            version("pairwatch"),
+            settings.topics.logs,
+            number,
+            settings.topics.partitions,
+            rows[number].get,
+            lambda: None,
+        )
+        assert shard.offset == end
+        state = TwinRows(rows[number].get, lambda shard=shard: shard.durable)
+        profiles = detector.snapshot().profiles
+        for name, profile in profiles.items():
+            found = state.load("a" + name)
+            assert found is not None
+            assert in_order(found) == in_order(profile), name
         more = [
             Request(shard.watermark_s, f"more-{account}-{n}", account, "view", [f"{account}-{n}"])
-            for account in sorted(accounts)[::2]
+            for account in sorted(profiles)[::2]
             for n in range(300)
         ]
-        offsets = range(ends[number], ends[number] + len(more))
+        offsets = range(end, end + len(more))
         observed = shard.detector.observe(more, offsets)
         assert observed.decisions
-        assert observed == expected.detectors[number].observe(more, offsets)
+        assert observed == detector.observe(more, offsets)

@@ -37,6 +37,7 @@ class Broker:
         self.waiting: list[asyncio.Future[RecordMetadata]] = []
         self.rows: dict[bytes, bytes | None] = {}
         self.is_member_now = True
+        self.when_asked: Callable[[], None] = lambda: None
 
     async def send_rows(
         self, topic: str, partition: int, rows: Iterable[Row]
@@ -60,6 +61,7 @@ class Broker:
         return []
 
     async def is_member(self) -> bool:
+        self.when_asked()
         return self.is_member_now
 
     def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
@@ -232,6 +234,15 @@ async def test_a_worker_that_the_group_has_given_up_writes_no_more(
 
 def batch(first: int, last: int, after: int) -> Batch:
     return Batch([SimpleNamespace(offset=offset) for offset in range(first, last + 1)], after)
+
+
+async def test_a_partition_that_was_revoked_meanwhile_is_not_written(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    judge(checkpoints, broker)
+    broker.when_asked = lambda: checkpoints.drop({JUDGED})
+    assert await checkpoints.checkpoint({JUDGED}) == {}
+    assert broker.written == []
 
 
 def test_no_record_is_taken_twice(checkpoints: Checkpoints) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import faust
 import pytest
+from faust.types import TP
 
 from streams.outbox import Row
 from streams.table import ROCKSDB_OPTIONS, DamagedStateError, StateTable
@@ -102,6 +103,16 @@ def test_damage_that_shows_in_mid_work_ends_the_work_and_is_set_aside(
     again = open_table()
     assert read_all(again) == 0
     close(again)
+
+
+def test_a_database_that_somebody_still_holds_is_taken_up_as_it_is(
+    open_table: Callable[[], StateTable], database: Path
+) -> None:
+    table = open_table()
+    held = table.reader(0)
+    table.data.revoke_partitions(table, {TP(table.changelog_topic.get_topic_name(), 0)})
+    table.write(0, [Row(b"new", b"row")], changelog_offset=ROWS)
+    assert held(b"new") == table.reader(0)(b"new") == b"row"
 
 
 def test_a_database_that_is_open_elsewhere_is_no_damage(
