@@ -123,7 +123,6 @@ class Detector:
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
-            pairs, looks = foreign_pairs(request), _NO_LOOKS
             if novelty == "late":
                 seen.late += 1
             else:
@@ -133,10 +132,17 @@ class Detector:
                 if request.ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
                     breaker.begin_account_hour(request.ts)
                     seen.account_days += profile.begins_day(request.ts)
-                if pairs and request.action in CHOOSING:
-                    # Before it is judged: what is learned from it must not speak about it.
-                    looks = popularity.look(pairs, profile.mark)
-                    seen.activities += self._activities.observe(request, pairs, looks)
+                if profile.is_excess(request.ts) and request.status not in _REFUSED:
+                    seen.excess += 1
+                    self._judge.count(profile, request, chosen=request.action in CHOOSING)
+                    continue
+            pairs, looks = foreign_pairs(request), _NO_LOOKS
+            if pairs and novelty == "new" and request.action in CHOOSING:
+                # Before it is judged: what is learned from it must not speak about it.
+                looks = popularity.look(pairs, profile.mark)
+                activities = self._activities.observe(request, pairs, looks)
+                if activities and not self._is_allowed(request):
+                    seen.activities += activities
             event = steering.event(request.ts)
             self._judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
@@ -149,9 +155,11 @@ class Detector:
                 decision = self._decide(profile, request, offset, event, ignored=True)
             if decision is None and steering.approved:
                 decision = self.docket.cover(self._cause(request, offset), profile, request)
+            if decision is None and steering.allows_some:
+                decision = self.docket.spare(self._cause(request, offset), profile, request)
             if decision is not None:
                 seen.decisions.append(decision)
-                if (
+                if decision.action != "release" and (
                     before.action != decision.action
                     or before.issued_s // DAY_S < request.ts // DAY_S
                 ):
@@ -209,6 +217,13 @@ class Detector:
         standing.refused += 1
         return standing.refused % IGNORED_REFUSALS == 0
 
+    def _is_allowed(self, request: Request) -> bool:
+        """Whether operators have said to leave the account alone."""
+        steering = self.docket.steering
+        return steering.allows_some and steering.is_allowed(
+            request.account_id, ties_of(request), request.ip, request.ts
+        )
+
     def _decide(
         self,
         profile: Profile,
@@ -218,8 +233,7 @@ class Detector:
         *,
         ignored: bool = False,
     ) -> Decision | None:
-        links, steering = ties_of(request), self.docket.steering
-        if steering.is_allowed(request.account_id, links, request.ip, request.ts):
+        if self._is_allowed(request):
             # Such an account comes here with every request, and weighing takes as long as ten.
             return None
         refused = profile.standing.refused if ignored else 0
@@ -232,7 +246,7 @@ class Detector:
             profile,
             finding,
             lambda: own_grounds(exceedances, profile, self.population, event, refused),
-            links,
+            ties_of(request),
             request.ip,
         )
         if decision is not None:

@@ -26,7 +26,7 @@ from models.notices import (
     Verdict,
     seconds,
 )
-from models.policy import Finding, Order, decide
+from models.policy import Finding, Order, Standing, decide
 from models.population import Population
 from models.profile import Profile
 from models.request import Request
@@ -107,10 +107,15 @@ class Docket:
         links = tuple(links)
         if self.steering.is_allowed(cause.account_id, links, address, cause.ts):
             return None
-        order = decide(profile.standing, finding, cause.ts)
-        return (
-            None if order is None else self._decide(cause, profile, order, grounds, links, address)
-        )
+        standing = profile.standing
+        scenario = finding.scenario or standing.scenario
+        if standing.in_force(cause.ts) and self._would_lift(standing, scenario):
+            return None
+        holds = self._holds(standing, scenario, cause.ts)
+        order = decide(standing, finding, cause.ts, counts=holds)
+        if order is None:
+            return None
+        return self._decide(cause, profile, order, grounds, links, address, is_new=not holds)
 
     def cover(self, cause: Cause, profile: Profile, request: Request) -> Decision | None:
         """Decide about an account that is part of a group for which a person approved it."""
@@ -120,16 +125,48 @@ class Docket:
         if approved is None:
             return None
         group, approval = approved
-        if standing.in_force(cause.ts) and (
-            standing.action == "ban" or approval.action == standing.action
-        ):
+        holds = self._holds(standing, _GROUP_SCENARIO, cause.ts)
+        if holds and (standing.action == "ban" or approval.action == standing.action):
             return None
         if self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
             return None
         order = Order(approval.action, approval.expires_s)
         return self._decide(
-            cause, profile, order, lambda: _approved(group, approval), links, request.ip
+            cause,
+            profile,
+            order,
+            lambda: _approved(group, approval),
+            links,
+            request.ip,
+            is_new=not holds,
         )
+
+    def spare(self, cause: Cause, profile: Profile, request: Request) -> Decision | None:
+        """Lift what an account has in force that turns out to be one to leave alone.
+
+        What it is tied to may be known only by now: where a group's models spoke, or where it
+        comes from another address.
+        """
+        if not profile.standing.in_force(cause.ts):
+            return None
+        links = ties_of(request)
+        if not self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
+            return None
+        self._in_force.pop(f"account:{cause.account_id}", None)
+        return self._let_go(cause, profile, "lifted: operators said to leave it alone", "requests")
+
+    def _holds(self, standing: Standing, scenario: str, now_s: float) -> bool:
+        """Whether what is in force counts: what was only simulated does not once it is meant."""
+        is_meant = not (self.breaker.is_open or self.steering.simulated(scenario))
+        return standing.in_force(now_s) and not (standing.simulated and is_meant)
+
+    def _would_lift(self, standing: Standing, scenario: str) -> bool:
+        """Whether one that is simulated would take the place of one that is meant.
+
+        Only what a broken upstream brought may go like that.
+        """
+        is_shadow = self.steering.simulated(scenario) and not self.breaker.is_open
+        return is_shadow and not standing.simulated
 
     def _decide(
         self,
@@ -139,8 +176,9 @@ class Docket:
         grounds: Callable[[], Grounds],
         links: tuple[str, ...],
         address: str | None,
+        *,
+        is_new: bool,
     ) -> Decision:
-        is_new = not profile.standing.in_force(cause.ts)
         profile.standing = profile.standing.follow(order, cause.ts)
         why = grounds()
         is_broken = self.breaker.strike(profile.mark, cause.ts, self._share_max, is_new=is_new)
@@ -226,7 +264,13 @@ class Docket:
         decision = self.judge(
             Cause(verdict.id, verdict.account_id, verdict.at_s, source),
             profile,
-            Finding(throttle=True, ban=verdict.grave, kinds=2, warm=self._population.warm),
+            Finding(
+                throttle=True,
+                ban=verdict.grave,
+                kinds=2,
+                warm=self._population.warm,
+                scenario=verdict.scenario,
+            ),
             lambda: Grounds(
                 verdict.scenario,
                 verdict.score,
@@ -278,21 +322,21 @@ class Docket:
             ):
                 self._in_force.pop(key, None)
                 cause = Cause(notice.id, account_id, notice.issued_s, source)
-                released.append(self._let_go(cause, profile, type(notice).__struct_config__.tag))
+                # Who said it and why stands in the audit: what a customer is shown is not
+                # written by hand.
+                kind = type(notice).__struct_config__.tag
+                said = f"lifted by an operator ({kind}, message {notice.id})"
+                released.append(self._let_go(cause, profile, said, "messages"))
         return released
 
-    def _let_go(self, cause: Cause, profile: Profile, kind: object) -> Decision:
+    def _let_go(self, cause: Cause, profile: Profile, why: str, unit: str) -> Decision:
         scenario = profile.standing.scenario
         standing = profile.standing.release(cause.ts)
         subject = f"account:{cause.account_id}"
         profile.standing = msgspec.structs.replace(
             standing, decision_id=decision_id(subject, standing.revision, "release", cause.id)
         )
-        # Who said it and why stands in the audit: what a customer is shown is not written by hand.
-        reason = Reason(
-            f"lifted by an operator ({kind}, message {cause.id})", 1, 0, "messages", 1.0
-        )
-        grounds = Grounds(scenario, 0.0, (reason,))
+        grounds = Grounds(scenario, 0.0, (Reason(why, 1, 0, unit, 1.0),))
         return write(cause, profile, self._population, grounds, self._identity)
 
     def _is_meant_no_more(self, _: str, profile: Profile) -> bool:

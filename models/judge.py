@@ -146,6 +146,15 @@ class Judge:
             suspicious |= height < 0
         return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
 
+    def count(self, profile: Profile, request: Request, *, chosen: bool) -> None:
+        """Count a request that is in excess of what judging its account takes.
+
+        Who read a pair last is noted all the same: what others read is judged by it.
+        """
+        profile.count(request.ts, 1, _LIGHT if _is_light(request) else 1.0, 0.0, 0, 0.0)
+        if chosen:
+            self._learn(profile, foreign_pairs(request), chosen=True, held=True)
+
     @property
     def _rare_level(self) -> float:
         at = self._rare_at
@@ -209,6 +218,7 @@ class Judge:
             ban=any(exceedance.ban for exceedance in exceedances),
             kinds=len({exceedance.signal.kind for exceedance in exceedances if exceedance.beyond}),
             warm=self.population.warm,
+            scenario=exceedances[0].scenario.name if exceedances else "",
         )
 
     def exceedances(self, profile: Profile) -> list[Exceedance]:

@@ -26,6 +26,8 @@ class Observation(msgspec.Struct):
     account_days: int = 0
     hits: dict[str, int] = {}
     judged: int = 0
+    #: Those of them that were only counted: more of a flood than it takes to judge it.
+    excess: int = 0
     duplicate: int = 0
     late: int = 0
 

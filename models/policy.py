@@ -110,6 +110,11 @@ class Standing(msgspec.Struct, array_like=True):
         """Whether the latest decision still holds."""
         return self.action != "none" and now_s < self.expires_s
 
+    @property
+    def half_way_s(self) -> float:
+        """From when on (Unix seconds) the latest decision may be prolonged."""
+        return (self.issued_s + self.expires_s) / 2
+
 
 class Finding(msgspec.Struct, frozen=True):
     """How grave what was seen is.
@@ -124,6 +129,8 @@ class Finding(msgspec.Struct, frozen=True):
         Whether enough is known of the peers to ban at all.
     ignored
         Whether the account goes on against a decision in force: evidence of another kind.
+    scenario
+        What it looks like; empty where only the account's going on speaks.
     """
 
     throttle: bool
@@ -131,6 +138,7 @@ class Finding(msgspec.Struct, frozen=True):
     kinds: int
     warm: bool
     ignored: bool = False
+    scenario: str = ""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -140,7 +148,9 @@ class Order(msgspec.Struct, frozen=True):
     expires_s: float
 
 
-def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
+def decide(
+    standing: Standing, finding: Finding, now_s: float, *, counts: bool = True
+) -> Order | None:
     """Choose the next rung, or `None` where the decision in force is enough.
 
     A decision in force is escalated, or extended once half of it has passed or if it is being
@@ -154,8 +164,10 @@ def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
         What has just been seen.
     now_s
         Event time, Unix seconds.
+    counts
+        Whether the latest decision counts as long as it has not run out.
     """
-    held = standing.action if standing.in_force(now_s) else "none"
+    held = standing.action if counts and standing.in_force(now_s) else "none"
     ignored = finding.ignored and held != "none"
     longer = 2 ** standing.strikes_at(now_s)
     if finding.ban and finding.kinds + ignored >= 2 and finding.warm:
@@ -167,7 +179,6 @@ def decide(standing: Standing, finding: Finding, now_s: float) -> Order | None:
     asked, holds = _SEVERITY[order.action], _SEVERITY[held]
     if asked < holds or (asked == holds and order.expires_s <= standing.expires_s):
         return None
-    half_way_s = (standing.issued_s + standing.expires_s) / 2
-    if asked == holds and now_s < half_way_s and not ignored:
+    if asked == holds and now_s < standing.half_way_s and not ignored:
         return None
     return order

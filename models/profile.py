@@ -20,6 +20,10 @@ _DAY_LG_K = 9
 _SAMPLES_MAX = 10
 _SAMPLES_BYTES_MAX = 128
 
+#: Requests of a banned account that are judged in full in each minute: one a second, by which it
+#: stays far beyond all that a day's levels allow. What comes beyond adds nothing to that.
+NEEDED_PER_MINUTE = 60
+
 
 #: What is left of the evidence from one day to the next: a week later it is half.
 _RARE_FADING = 0.9
@@ -98,6 +102,22 @@ class Profile:
     def begins_day(self, ts: float) -> bool:
         """Whether a request at `ts` is the first of a new day (UTC)."""
         return ts >= self.windows[-1][START] + DAY_S
+
+    def is_excess(self, ts: float) -> bool:
+        """Whether a request at `ts` is more of a flood than it takes to judge it.
+
+        So it is once the account has made enough requests in the minute, and a ban is in force
+        that can't be prolonged yet, nor for being ignored, since nothing has been refused: no
+        decision can follow. It is told by what was decided and what the account did alone.
+        """
+        minute, standing = self.windows[0], self.standing
+        return (
+            minute[REQUESTS] >= NEEDED_PER_MINUTE
+            and standing.action == "ban"
+            and standing.refused == 0
+            and minute[START] <= ts < minute[START] + SCALES_S[0]
+            and ts < standing.half_way_s
+        )
 
     def close_day(self, ts: float, *, learn: bool) -> None:
         """End the running day before a request at `ts`: it becomes habit unless it was suspect."""

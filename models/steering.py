@@ -93,6 +93,11 @@ class Steering:
             if key.startswith("range:")
         ]
 
+    @property
+    def allows_some(self) -> bool:
+        """Whether there is anybody who might be left alone."""
+        return bool(self._allowed)
+
     def is_allowed(
         self, account_id: str, links: Iterable[str], address: str | None, now_s: float
     ) -> bool:

@@ -92,6 +92,15 @@ class Metrics:
         for outcome in get_args(Outcome):
             self.events.labels(outcome)
 
+        # Of the judged events those that were only counted, because their account is banned and
+        # sends more than it takes to judge it. Rising: a flood that nobody stops. Is the ban
+        # meant (policy.mode), and does the gateway enforce it?
+        self.excess_events = Counter(
+            "pairwatch_excess_events",
+            "Events of banned accounts beyond what judging them takes: counted only",
+            registry=registry,
+        )
+
         # Events that did not fit the contract, by reason. A new reason after a deployment of
         # the gateway means that it changed its format; read some of `pairwatch.dead-letters`.
         self.dead_letters = Counter(
@@ -348,6 +357,7 @@ class Metrics:
             ("late", seen.late),
         ):
             self.events.labels(outcome).inc(count)
+        self.excess_events.inc(seen.excess)
         self.account_days.inc(seen.account_days)
         for action, count in seen.hits.items():
             self.account_days_hit.labels(action).inc(count)

@@ -54,7 +54,7 @@ def styled(decision: Decision) -> Text:
     if decision.limit_per_minute is not None:
         action += f" {decision.limit_per_minute:g}/min"
     line = Text(f"{issued:%Y-%m-%d %H:%M:%S}Z")
-    line.append(f"  {action:<17}", style=_STYLES[decision.action])
+    line.append(f"  {action:<18}", style=_STYLES[decision.action])
     line.append(f"  {printable(decision.value):<20}", style="bold")
     line.append(f"  {printable(decision.scenario):<17}")
     line.append(f"  {decision.evidence.distinct_pairs:>9,} pairs")

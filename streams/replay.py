@@ -27,11 +27,13 @@ _ACCOUNTS_LIVE_MAX = 50_000
 class Summary(msgspec.Struct):
     """What a replay came to.
 
-    `events` were read as requests; each was judged, or was a `duplicate` or `late`.
+    `events` were read as requests; each was judged, or was a `duplicate` or `late`. Of those
+    judged the `excess` of banned accounts was only counted.
     """
 
     events: int = 0
     judged: int = 0
+    excess: int = 0
     duplicate: int = 0
     late: int = 0
     accounts: int = 0
@@ -119,6 +121,7 @@ class Replay:
                 self._assembly.add(self._home_of(request.account_id), request, at)
             for number, seen in self._assembly.run():
                 summary.judged += seen.judged
+                summary.excess += seen.excess
                 summary.duplicate += seen.duplicate
                 summary.late += seen.late
                 decisions += seen.decisions

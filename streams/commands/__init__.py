@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -81,10 +81,27 @@ def cli() -> None:
     """Notice who is copying the catalogue of prompt/image pairs, and say whom to stop."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command; an operator's error becomes one line on standard error and status 2."""
     try:
-        return cli.main(args=arguments, prog_name="pairwatch")
+        status = cli.main(args=arguments, prog_name="pairwatch", standalone_mode=False)
     except OperatorError as error:
-        click.echo(f"pairwatch: {error}", err=True)
+        _fail(str(error), 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
         sys.exit(2)
+    except click.UsageError as error:
+        # Over several lines, as choices are listed.
+        said = " ".join(error.format_message().split()).removesuffix(".")
+        called = "pairwatch" if error.ctx is None else error.ctx.command_path
+        _fail(f"{said}; `{called} --help` says more", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(why: str, status: int) -> NoReturn:
+    click.echo(f"pairwatch: {why}", err=True)
+    sys.exit(status)

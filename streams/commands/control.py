@@ -186,7 +186,15 @@ def approve(
     until: str | None,
     for_: str | None,
 ) -> None:
-    """Say yes to a review: the action applies to all of its subject until a time."""
+    """Say yes to a review: the action applies to all of its subject until a time.
+
+    \b
+    pairwatch decisions --action review
+    pairwatch approve DECISION_ID --action throttle --limit 2 --for 12h --why ...
+
+    It covers whoever carries the link, those too who come later. `pairwatch release link` takes it
+    back and lifts what it brought.
+    """
     if (limit is None) == (action == "throttle"):
         raise OperatorError("--limit: a throttle needs one, a ban has none")
     end = _end(until, for_)
@@ -228,7 +236,15 @@ def overturn(speaker: Speaker, decision_id: str) -> None:
 @click.argument("mode", type=click.Choice(["shadow", "enforce"]))
 @click.option("--scenario", metavar="NAME", help="Only this one. [default: the whole service]")
 def mode(speaker: Speaker, mode: str, scenario: str | None) -> None:
-    """Mean the decisions (enforce), or only show what they would be (shadow)."""
+    """Mean the decisions (enforce), or only show what they would be (shadow).
+
+    \b
+    pairwatch mode enforce --scenario catalogue-sweep --why "copying; incident 4711"
+    pairwatch mode shadow --why "support is flooded"
+
+    `shadow` lifts what is enforced. After `enforce` whoever was only simulated and goes on gets a
+    decision that is meant. Said of the whole service, it also closes the blast-radius breaker.
+    """
     speaker.say(SetMode, mode=mode, scenario=scenario)
 
 

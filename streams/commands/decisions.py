@@ -20,7 +20,7 @@ from models.decision import Decision, DecisionAction
 from streams.codec import TS_AHEAD_MAX_S, InvalidRequest, parse_rfc3339
 from streams.consume import Log, Record, open_log
 from streams.errors import OperatorError
-from streams.render import moment, styled
+from streams.render import moment, printable, styled
 from streams.settings import load
 
 #: Repeats are what a worker does again after a crash: at most what it decided since its last
@@ -210,7 +210,10 @@ class _Lines:
         self._console = Console(highlight=False)
 
     def __call__(self, listed: Listed) -> None:
-        self._console.print(styled(listed.decision), soft_wrap=True)
+        line = styled(listed.decision)
+        # What `explain`, `approve`, `overturn` and the others are told.
+        line.append(f"  {printable(listed.decision.decision_id)}", style="dim")
+        self._console.print(line, soft_wrap=True)
 
 
 def _warn(strange: int, topic: str) -> None:

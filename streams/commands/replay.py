@@ -121,7 +121,11 @@ def _print(summary: Summary, *, simulated: bool) -> None:
 
     row(summary.lines, "lines")
     row(summary.events, f"requests of {summary.accounts:,} accounts")
-    for count, what in ((summary.duplicate, "of them repeats"), (summary.late, "of them too late")):
+    for count, what in (
+        (summary.duplicate, "of them repeats"),
+        (summary.late, "of them too late"),
+        (summary.excess, "of them of banned accounts, beyond need: only counted"),
+    ):
         if count:
             row(count, what)
     row(sum(summary.bad_lines.values()), "bad lines")

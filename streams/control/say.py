@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from models.notices import Control
 from streams import settings
 from streams.consume import open_log
-from streams.control.messages import AnyControl, decode, encode
+from streams.control.messages import AnyControl, RefusedControl, decode, encode
 from streams.control.signing import MAKE_A_KEY, Key, load_keys, sign
 from streams.errors import OperatorError
 from streams.kafka import client_arguments, running
@@ -64,7 +64,9 @@ def signed(message: AnyControl, key: Key | None) -> AnyControl:
     try:
         whole = message if key is None else sign(message, key, secrets.token_hex(16))
         decode(encode(whole))
-    except ValueError as error:  # also of bytes from the command line that are no text
+    except RefusedControl as error:  # its code is for those who count what was refused
+        raise OperatorError(error.detail) from None
+    except ValueError as error:  # bytes from the command line that are no text
         raise OperatorError(str(error)) from None
     return whole
 

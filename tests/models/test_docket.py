@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -224,6 +225,92 @@ def test_a_groups_verdict_becomes_the_members_decision_with_the_group_in_its_evi
     assert say(partition, verdict) == []
 
 
+def verdict(name: str, account: str = "copier", at_s: float = MORNING_S + 1_000) -> Verdict:
+    return Verdict(
+        id=name,
+        account_id=account,
+        at_s=at_s,
+        grave=True,
+        limit_per_minute=None,
+        scenario="coordinated-sweep",
+        score=0.999,
+        reasons=(),
+        group="group:payment:fp_9",
+        linked_accounts=("x",),
+    )
+
+
+def test_who_was_only_simulated_is_stopped_once_decisions_are_meant() -> None:
+    partition = Partition(msgspec.structs.replace(ENFORCE, mode="shadow"))
+    partition.observe(flood("copier"))
+    before = partition.decisions[-1]
+    assert before.simulated
+    assert held(partition, "copier", MORNING_S + 900)
+    assert say(partition, SetMode(mode="enforce", **told("n1", MORNING_S + 900))) == []
+    more = partition.observe(flood("copier", MORNING_S + 901)).decisions
+    assert more
+    assert not more[0].simulated
+    assert more[0].revision == before.revision + 1
+
+
+def test_an_approval_is_meant_for_members_who_were_only_simulated() -> None:
+    partition = Partition(msgspec.structs.replace(ENFORCE, mode="shadow"))
+    partition.observe([request("copier", MORNING_S)])
+    say(partition, verdict("v1", at_s=MORNING_S + 1))
+    assert partition.decisions[-1].simulated
+    approve = Approve(
+        subject=BY_LINK,
+        decision_id="r",
+        action="throttle",
+        limit_per_minute=2.0,
+        expires_at=rfc3339(MORNING_S + HOUR_S),
+        **told("a"),
+    )
+    say(partition, SetMode(mode="enforce", **told("n1")), approve)
+    [covered] = partition.observe([request("copier", MORNING_S + 5, links=LINKS)]).decisions
+    assert (covered.action, covered.limit_per_minute) == ("throttle", 2.0)
+    assert not covered.simulated
+
+
+def test_a_scenario_in_shadow_and_one_that_is_meant_do_not_stand_in_each_others_way() -> None:
+    config = msgspec.structs.replace(ENFORCE, scenarios={"coordinated-sweep": "shadow"})
+    partition = Partition(config)
+    partition.observe([request("copier", MORNING_S - 60)])
+    say(partition, verdict("v1", at_s=MORNING_S - 30))
+    assert partition.decisions[-1].simulated
+    meant = next(d[0] for one in flood("copier") if (d := partition.observe([one]).decisions))
+    assert (meant.action, meant.simulated) == ("throttle", False)
+    assert say(partition, verdict("v2", at_s=seconds(meant.issued_at) + 1)) == []
+
+
+@pytest.mark.parametrize("subject", [BY_LINK, BY_RANGE])
+def test_who_turns_out_to_be_on_an_allow_list_is_let_go_with_the_next_request(
+    subject: Subject,
+) -> None:
+    partition = Partition(ENFORCE)
+    partition.observe([request("copier", MORNING_S)])
+    until = rfc3339(MORNING_S + HOUR_S)
+    say(partition, Allow(subject=subject, expires_at=until, **told("n1")), verdict("v1"))
+    assert held(partition, "copier", MORNING_S + 1_001)
+    others = [request("copier", MORNING_S + 1_002, links={"org": "x"}, ip="198.51.100.1")]
+    assert partition.observe(others).decisions == []
+    [lifted] = partition.observe(
+        [request("copier", MORNING_S + 1_003, links=LINKS, ip="203.0.113.7")]
+    ).decisions
+    assert_valid_decision(lifted)
+    assert lifted.action == "release"
+    assert not held(partition, "copier", MORNING_S + 1_004)
+
+
+def test_groups_hear_nothing_of_those_who_are_to_be_left_alone() -> None:
+    partition, without = Partition(ENFORCE), Partition(ENFORCE)
+    until = rfc3339(MORNING_S + HOUR_S)
+    say(partition, Allow(subject=BY_RANGE, expires_at=until, **told("n1")))
+    reading = flood("member", links=LINKS, ip="203.0.113.7")[:200]
+    assert without.observe(reading).activities
+    assert partition.observe(reading).activities == []
+
+
 _subjects = st.sampled_from((ACCOUNT, Subject("account", "b"), BY_LINK, BY_RANGE))
 _times = st.floats(MORNING_S - HOUR_S, MORNING_S + 30 * HOUR_S).map(rfc3339)
 
@@ -277,22 +364,30 @@ def test_over_any_history_decisions_follow_one_another_in_order(
     partition, log, at = Partition(ENFORCE), _doings(seed), 0
     allowed_until: dict[Subject, float] = {}
     heard: set[str] = set()
+    standing: dict[str, Decision] = {}
+
+    def is_allowed(account: str, now_s: float) -> bool:
+        links = (BY_RANGE,) if account == "c" else (BY_RANGE, BY_LINK)
+        subjects = (Subject("account", account), *links)
+        return any(allowed_until.get(subject, 0) > now_s for subject in subjects)
+
+    def go_on(requests: Sequence[Request]) -> None:
+        for one in requests:
+            standing.update((each.value, each) for each in partition.observe([one]).decisions)
+            held = standing.get(one.account_id)
+            if held is not None and held.expires_at is not None:
+                is_meant = not held.simulated and seconds(held.expires_at) > one.ts
+                assert not (is_meant and is_allowed(one.account_id, one.ts))
+
     for place, notice in sorted(history, key=lambda each: each[0]):
-        partition.observe(log[at:place])
+        go_on(log[at:place])
         at = max(at, place)
-        say(partition, notice)
+        standing.update((each.value, each) for each in say(partition, notice))
         assert say(partition, notice) == []  # twice is once
         if isinstance(notice, Allow) and notice.id not in heard:
             allowed_until[notice.subject] = seconds(notice.expires_at)
         heard.add(notice.id)
-        for decision in partition.observe(log[at : at + 50]).decisions:
-            for subject, until_s in allowed_until.items():
-                covers = subject in (Subject("account", decision.value), BY_RANGE) or (
-                    subject == BY_LINK and decision.value != "c"
-                )
-                assert not covers or seconds(decision.issued_at) >= until_s
-        at = min(at + 50, len(log))
-    partition.observe(log[at:])
+    go_on(log[at:])
     latest: dict[str, Decision] = {}
     ids = [decision.decision_id for decision in partition.decisions]
     assert len(ids) == len(set(ids))
@@ -308,7 +403,9 @@ def test_over_any_history_decisions_follow_one_another_in_order(
             assert decision.expires_at > decision.issued_at
             # One decision in force for a subject: the next one is longer, graver or later.
             if before is not None and before.expires_at is not None:
-                is_over = before.expires_at <= decision.issued_at
+                # What was only simulated stands in nobody's way.
+                is_hollow = before.simulated and not decision.simulated
+                is_over = before.expires_at <= decision.issued_at or is_hollow
                 is_longer = decision.expires_at > before.expires_at
                 assert is_over or is_longer or (before.action, decision.action) != ("ban", "ban")
                 assert is_over or (before.action, decision.action) != ("ban", "throttle")

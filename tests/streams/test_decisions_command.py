@@ -203,6 +203,8 @@ async def test_decisions_are_listed_a_line_each_and_strange_messages_are_counted
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split()[4] for line in lines] == ["acct_1", "acct_2"]
+    # The id is what `explain` and the answers to a decision are told.
+    assert [line.split()[-1] for line in lines] == ["d_1", "d_2"]
     assert result.stderr == (
         f"pairwatch: skipped 1 of the messages in {topic}: "
         "not a decision that this version understands\n"

@@ -124,7 +124,7 @@ async def keep(store: DecisionStore, path: Path, command: list[str], interval_s:
 @click.option("--reload", "command", default="nginx -s reload", show_default=True)
 @click.option(
     "--interval-s",
-    default=1.0,
+    default=0.5,
     show_default=True,
     type=click.FloatRange(0.1, 3_600),
     help="At most one reload in this time.",

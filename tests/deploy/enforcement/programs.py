@@ -102,6 +102,15 @@ class Nginx:
                 assert count, f"{name} has no {pattern}"
             (directory / name).write_text(text)
 
+    def ask_about_everybody(self) -> None:
+        """Change the configuration as the README says."""
+        path = self._directory / "pairwatch-http.conf"
+        text, count = re.subn(
+            r'(\$pairwatch_ask \{\n    default 1;\n)    "" "";\n', r"\1", path.read_text()
+        )
+        assert count == 1
+        path.write_text(text)
+
     @property
     def url(self) -> str:
         """Where clients ask."""

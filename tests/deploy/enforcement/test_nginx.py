@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import stat
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 from hypothesis import given
@@ -17,9 +19,12 @@ from hypothesis import strategies as st
 from deploy.enforcement.nginx.sidecar import PLAIN, VALUE_CHARS_MAX, render, write
 from models.decision import Decision, rfc3339
 from streams.embedded import free_port
-from streams.settings import Settings
+from streams.settings import Control, Policy, Settings
+from streams.settings_reader import Secret
 from tests.decisions import NOW_S, StateTopic, ban, decision, state_topic_of, tomorrow
 from tests.deploy.enforcement.programs import EXAMPLES, Nginx, becomes, example, run_example, until
+from tests.integration.test_steering import NIGHT_S, copying, pairwatch, people
+from tests.integration.workers import produce, worker
 
 # The file.
 
@@ -263,6 +268,54 @@ async def test_a_group_s_decision_reaches_its_members(
         assert await world.status("acct_17", "Example.com") == 200
         assert await world.status("acct_17", "example.org") == 200
         assert await world.status("acct_17") == 200
+
+
+async def test_where_nginx_asks_about_everybody_a_ban_needs_no_reload(
+    world: World, settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    world.nginx.ask_about_everybody()
+    authz = ("--listen", f"127.0.0.1:{world.authz_port}")
+    async with state_topic_of(settings_for_broker) as state:
+        await state.put(lasting_ban("acct_17"))
+        service = example(
+            "authz/service.py", settings_for_broker, tmp_path, *authz, port=world.authz_port
+        )
+        with world.nginx.running(), service:
+            got = await world.answer("acct_17", 403)
+            assert got.body["decision_id"] == "acct_17-1"
+            await state.lift(lasting_ban("acct_17"))
+            await becomes(lambda: world.status("acct_17"), 200)
+
+
+async def test_who_copies_is_refused_until_an_operator_releases_them(
+    world: World, settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    """All of it: requests, a worker, the decision, nginx, and the operator's command."""
+    settings = msgspec.structs.replace(
+        settings_for_broker,
+        policy=Policy(mode="enforce", false_throttles_per_1000_account_days=20),
+        control=Control(key_id="ops", key=Secret("0" * 32)),
+    )
+    async with enforcing(world, settings, tmp_path):
+        with worker(settings, tmp_path / "worker") as running:
+            assert await world.status("copier") == 200
+            # Decisions run out in event time, and nginx goes by the clock: it happens just now.
+            later_s = time.time() - NIGHT_S - 400
+            await produce(
+                settings,
+                [
+                    msgspec.structs.replace(one, ts=one.ts + later_s)
+                    for one in [*people(), *copying("copier", NIGHT_S, 400)]
+                ],
+            )
+            got = await until(lambda: world.get("copier"), lambda got: got.status in (403, 429))
+            said = await pairwatch(settings, "explain", "copier", "--json")
+            assert got.body["decision_id"] in said
+            await running.handled(len(people()) + 400)
+            await pairwatch(settings, "release", "account", "copier", "--why", "spoke to them")
+            await world.answer("copier", 200)
+            assert await world.status("known") == 403
+            await running.stop()
 
 
 async def test_a_reload_that_fails_is_said_and_tried_again(
