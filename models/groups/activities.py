@@ -6,7 +6,6 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from operator import add
 
 import msgspec
 
@@ -37,10 +36,10 @@ HONEST_PARTS = (0.0, 0.25, 0.5)
 CHOICE_TENTHS_MAX = 30
 #: What a choice adds for each of the parts, by its evidence in tenths of a deciban.
 _ADDED = {
-    tenths: [
+    tenths: tuple(
         10 * math.log10(part + (1 - part) * 10 ** (min(tenths, CHOICE_TENTHS_MAX) / 100))
         for part in HONEST_PARTS
-    ]
+    )
     for tenths in range(-128, 128)
 }
 
@@ -53,6 +52,7 @@ class Day:
         "chosen",
         "client",
         "day",
+        "ends_s",
         "evidence",
         "first_s",
         "hours",
@@ -68,6 +68,7 @@ class Day:
 
     def __init__(self, day: int, first_s: float) -> None:
         self.day = day
+        self.ends_s = (day + 1) * DAY_S
         self.first_s = first_s
         self.chosen = self.hours = self.steps = self.steps_up = 0
         self.told_at = TOLD_FROM
@@ -82,30 +83,34 @@ class Day:
         #: What the latest links were taken from.
         self.client: object = None
 
-    def choose(self, pair: int, evidence: int, owner: str | None) -> None:
+    def choose(self, pair_id: str, pair: int, evidence: int, owner: str | None) -> None:
         """Weigh a choice (tenths of a deciban), and keep its pair (64-bit hash) in the sample."""
         self.chosen += 1
-        self.weights = list(map(add, self.weights, _ADDED[evidence]))
-        pair >>= 32  # those bits by which the popularity doesn't tell pairs apart
-        if pair > self.below:
-            return
-        at = bisect_left(self.pairs, pair)
-        if at < len(self.pairs) and self.pairs[at] == pair:
-            return
-        self.pairs.insert(at, pair)
-        self.evidence.insert(at, evidence)
-        self.owners.insert(at, owner_mark(owner) if owner else 0)
-        if len(self.pairs) > SAMPLE_MAX:
-            self.below = self.pairs.pop() - 1
-            self.evidence.pop()
-            self.owners.pop()
-
-    def step(self, pair_id: str) -> None:
-        """Compare a pair's id with that of the choice before: who walks ids always goes one way."""
-        if self.last_pair and len(pair_id) == len(self.last_pair):
+        # Written out: this is done for every choice.
+        none, some, half = _ADDED[evidence]
+        weights = self.weights
+        weights[0] += none
+        weights[1] += some
+        weights[2] += half
+        # Who walks ids always goes one way.
+        if len(pair_id) == len(self.last_pair):
             self.steps += 1
             self.steps_up += pair_id > self.last_pair
         self.last_pair = pair_id
+        pair >>= 32  # those bits by which the popularity doesn't tell pairs apart
+        if pair > self.below:
+            return
+        pairs = self.pairs
+        at = bisect_left(pairs, pair)
+        if at < len(pairs) and pairs[at] == pair:
+            return
+        pairs.insert(at, pair)
+        self.evidence.insert(at, evidence)
+        self.owners.insert(at, owner_mark(owner) if owner else 0)
+        if len(pairs) > SAMPLE_MAX:
+            self.below = pairs.pop() - 1
+            self.evidence.pop()
+            self.owners.pop()
 
     @property
     def weight(self) -> float:
@@ -188,13 +193,18 @@ class Activities:
         -------
         A record for each of the account's links if it is time to tell of it.
         """
-        tenths = self._population.popularity.tenths
-        day, told = self._day_of(request), []
-        for pair_id, pair, look in zip(dict.fromkeys(request.pair_ids), pairs, looks, strict=True):
+        ts, tenths, told = request.ts, self._population.popularity.tenths, []
+        day = self._days.get(request.account_id)
+        if day is None or ts >= day.ends_s:
+            day = self._day_of(request)
+        self._changed[request.account_id] = day
+        pair_ids: Iterable[str] = request.pair_ids
+        if len(pairs) < len(request.pair_ids):
+            pair_ids = dict.fromkeys(pair_ids)
+        for pair_id, pair, look in zip(pair_ids, pairs, looks, strict=True):
             if look is not None:
-                day.choose(pair, tenths[look], request.owner_id)
-                day.step(pair_id)
-        day.hours |= 1 << int(request.ts % DAY_S // HOUR_S)
+                day.choose(pair_id, pair, tenths[look], request.owner_id)
+        day.hours |= 1 << int(ts // HOUR_S) % 24
         client = (request.ip, request.ja4, request.asn, request.links)
         if client != day.client:
             # Not a part of the state: without it the same links are only looked up once more.
@@ -209,14 +219,14 @@ class Activities:
         return told
 
     def _day_of(self, request: Request) -> Day:
+        """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)
         day = self._days.get(account_id)
         if day is None and (data := self._load(account_id)):
-            day = self._days[account_id] = Day.from_bytes(data)
+            day = Day.from_bytes(data)
         if day is None or day.day < number:
             day = Day(number, request.ts)
-            self._days[account_id] = day
-        self._changed[account_id] = day
+        self._days[account_id] = day
         return day
 
     def _tell(self, day: Day, request: Request) -> list[LinkActivity]:

@@ -113,7 +113,9 @@ class Group:
         if not known.tells_more(activity):
             return False
         member = self.members[activity.account_id] = known.follow(activity)
-        self.grown += max(member.suspicion - known.suspicion, 0.0)
+        # What is left of earlier days was there before.
+        before = known.suspicion if activity.day == known.day else member.past
+        self.grown += max(member.suspicion - before, 0.0)
         if self._least is known:
             self._least = None
         elif self._least is not None and member.rank < self._least.rank:

@@ -26,8 +26,8 @@ from models.signals import DAY_S
 _REVIEWS, _BANS = 1e-4, 1e-5
 #: Adding so many decibans to what members say adds at most as many to what they say together. So
 #: a group is weighed anew after this part of what it lacks, as missing overlap may say as much
-#: again, and not at every deciban.
-_WEIGHED_AFTER, _GROWTH_MIN = 0.5, 3.0
+#: again; one that was found, with every record that adds something.
+_WEIGHED_AFTER = 0.5
 #: A group under review is told of again once it has grown so many times, or half of the time
 #: is over.
 _GROWN = 3
@@ -109,7 +109,7 @@ class Groups:
                 self._close_day(group, activity.day)
             if not group.take(activity):
                 judgement.repeated += 1
-            elif group.grown >= _GROWTH_MIN and group.grown >= self._due(group):
+            elif group.grown > 0 and group.grown >= self._due(group):
                 self._judge(group, activity, offset, judgement)
         return judgement
 

@@ -361,7 +361,7 @@ def test_a_sample_is_a_matter_of_the_pairs_and_not_of_their_order() -> None:
     days = [Day(19_000, MIDNIGHT_S) for _ in range(2)]
     for day, order in zip(days, (pairs, pairs[::-1]), strict=True):
         for pair in order:
-            day.choose(pair, 20, None)
+            day.choose(f"pair_{pair}", pair, 20, None)
     one, other = days
     assert (one.pairs, one.below) == (other.pairs, other.below)
     assert len(one.pairs) == SAMPLE_MAX
