@@ -187,9 +187,8 @@ async def _tell_links(app: App, activities: list[LinkActivity]) -> list[Pending]
     """Tell those who watch links what accounts have chosen."""
     topic = app.settings.topics.link_activity
     app.metrics.link_activities.inc(len(activities))
-    # One by one: a packed batch waits until the one before it has left, and lanes are many.
     return [
-        await app.outbox.send(topic, activity.link.encode(), activity.to_bytes())
+        await app.outbox.send_together(topic, activity.link.encode(), activity.to_bytes())
         for activity in activities
     ]
 

@@ -36,6 +36,13 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
+class _Together(NamedTuple):
+    """Messages for one partition that leave together. As many as the senders' books hold."""
+
+    rows: list[Row]
+    acknowledged: asyncio.Future[None]
+
+
 class Outbox:
     """Sends through the Faust application's producer."""
 
@@ -46,6 +53,9 @@ class Outbox:
         #: of several that wait, one may lose every time, and then gives up within seconds: it
         #: takes what it has waited off its patience again and again.
         self._turns: dict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: By topic and partition what leaves together next; and who sees to it.
+        self._together: dict[tuple[str, int], _Together] = {}
+        self._senders: set[asyncio.Task[None]] = set()
 
     @property
     def _producer(self) -> Any:
@@ -65,6 +75,37 @@ class Outbox:
             topic, key=key, value=value, partition=partition
         )
         return sent
+
+    async def send_together(
+        self, topic: str, key: bytes, value: bytes | None
+    ) -> asyncio.Future[None]:
+        """Send one of many small messages; the future is its acknowledgement.
+
+        It leaves with those of others for its partition, as soon as what is on its way there has
+        arrived: the busier the worker, the more go together.
+        """
+        to = topic, partition_of(key, await self.partitions(topic))
+        together = self._together.get(to)
+        if together is None:
+            together = self._together[to] = _Together([], asyncio.Future())
+            sender = asyncio.create_task(self._send_what_waits(*to))
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+        together.rows.append(Row(key, value))
+        return together.acknowledged
+
+    async def _send_what_waits(self, topic: str, partition: int) -> None:
+        async with self._turns[topic, partition]:
+            rows, acknowledged = self._together.pop((topic, partition))
+            try:
+                sent = await send_rows(self._producer, topic, partition, rows)
+                await asyncio.gather(*sent)
+            except Exception as error:  # whoever waits for them is told
+                acknowledged.set_exception(error)
+            else:
+                acknowledged.set_result(None)
+            finally:
+                acknowledged.cancel()  # where this was cancelled; else it is done
 
     async def send_rows(
         self, topic: str, partition: int, rows: Iterable[Row]
