@@ -149,6 +149,47 @@ async def test_what_nobody_has_signed_steers_nothing(settings: Settings, tmp_pat
         await running.stop()
 
 
+async def test_what_ran_out_and_what_was_said_while_no_worker_ran_is_known_to_the_next(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await create(settings)
+    topics = settings.topics
+    with worker(settings, tmp_path) as running:
+        await produce(settings, [*people(), *copying("copier", NIGHT_S, 400)])
+        await decisions(settings, lambda found: bool(found))
+        await pairwatch(settings, "mode", "enforce", "--why", "all of it")
+        await running.answers(
+            "/metrics", lambda _, text: 'kind="mode",outcome="accepted"} 1.0' in text
+        )
+        await running.handled(PEOPLE + 400)
+        await running.stop()
+    state = await read_to_end(settings, topics.decisions_state)
+    assert [r.value is None for r in state if r.key == b"account:copier"][-1] is False
+    # Whoever can read the topic says what was said once more.
+    [spoken] = await read(settings, topics.control, bool)
+    said = spoken.value or b""
+    other = said.replace(b"enforce", b"shadow")
+    await produce(settings, [said, other], topic=topics.control)
+    days_later = [
+        msgspec.structs.replace(one, ts=one.ts + 9 * 86_400, request_id=f"{one.request_id}b")
+        for one in people()
+    ]
+    await produce(settings, days_later)
+    with worker(settings, tmp_path) as running:
+        await read(
+            settings,
+            topics.decisions_state,
+            lambda found: [r.value for r in found if r.key == b"account:copier"][-1] is None,
+        )
+        await running.answers(
+            "/metrics", lambda _, text: 'kind="mode",outcome="refused"} 1.0' in text
+        )
+        samples = await running.metrics()
+        assert samples["pairwatch_control_messages_total mode repeated"] == 1
+        assert samples["pairwatch_control_messages_total mode accepted"] == 0
+        await running.stop()
+
+
 async def test_a_group_is_reviewed_and_once_a_person_approves_its_new_members_are_covered(
     settings: Settings, tmp_path: Path
 ) -> None:

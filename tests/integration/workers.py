@@ -211,9 +211,12 @@ class Record:
 
 
 async def produce(
-    settings: Settings, messages: Iterable[Request | bytes | None], partition: int | None = None
+    settings: Settings,
+    messages: Iterable[Request | bytes | None],
+    partition: int | None = None,
+    topic: str | None = None,
 ) -> None:
-    """Send messages to the requests, in their order.
+    """Send messages to the requests, or to another topic, in their order.
 
     Without a partition they are keyed and placed by account if the settings say so; otherwise
     all go to the first, so that they keep their order on their way to the accounts' partitions.
@@ -229,7 +232,8 @@ async def produce(
                 key = message.account_id.encode()
                 if placed:
                     target = partition_of(key, settings.topics.partitions)
-            await producer.send(settings.topics.requests, value, key=key, partition=target)
+            topic = topic or settings.topics.requests
+            await producer.send(topic, value, key=key, partition=target)
         await producer.flush()
     finally:
         await producer.stop()

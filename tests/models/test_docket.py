@@ -126,6 +126,15 @@ def test_overturning_lifts_the_decision_that_is_meant_and_no_other(throttled: Pa
     assert throttled.profile("copier").standing.leeway > 1
 
 
+def test_what_people_call_wrong_of_one_account_is_believed_for_all_of_them() -> None:
+    patient, usual = Partition(ENFORCE), Partition(ENFORCE)
+    for n in range(20):
+        other = Overturn(subject=Subject("account", f"x{n}"), decision_id="d", **told(f"n{n}"))
+        assert say(patient, other) == []
+    later, sooner = (each.observe(flood("copier")).decisions[0] for each in (patient, usual))
+    assert later.issued_at > sooner.issued_at
+
+
 def test_confirming_leaves_it_in_force_and_makes_the_next_one_longer(throttled: Partition) -> None:
     meant, before = throttled.decisions[-1].decision_id, throttled.profile("copier").standing
     assert say(throttled, Confirm(subject=ACCOUNT, decision_id=meant, **told("n1"))) == []

@@ -171,3 +171,27 @@ def test_names_and_codes_of_scenarios_and_signals_are_their_own() -> None:
     assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
     assert len({signal.code for signal in signals}) == len(signals)
     assert len({signal.name for signal in signals}) == len(signals)
+
+
+def test_a_decision_called_wrong_makes_the_calibration_tighter_until_its_days_have_faded() -> None:
+    population = grown(days=20_000)
+    before = population.levels
+    population.feedback(right=True)
+    assert population.levels == before
+    for _ in range(100):
+        population.feedback(right=False)
+    tighter = population.levels
+    assert all(
+        now > then
+        for ours, theirs in zip(tighter, before, strict=True)
+        for now, then in zip(ours, theirs, strict=True)
+    )
+    again, rows = population.snapshot()
+    restored = Population(DetectionConfig())
+    restored.restore(again, rows.get)
+    assert restored.levels == tighter
+    for day in range(DAY + 1, DAY + 200):
+        population.begin_account_day(day, counted=True)
+    for _ in range(20_000):
+        population.begin_account_day(DAY + 200, counted=True)
+    assert population._spendable > 0.95
