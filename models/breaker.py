@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from models.signals import HOUR_S
+from models.signals import HOUR_S, MINUTE_S
 
 #: Fewer accounts than this are no blast: in a small partition three copiers may well be a tenth.
 _HIT_MIN = 8
@@ -33,8 +33,9 @@ class Breaker(msgspec.Struct, array_like=True):
         When the running hour began, Unix seconds; the one before it counts as well.
     active, hit
         Accounts in the hour before, and in the running one.
-    turns
-        Times that a request was another account's than the one before it; fading over an hour.
+    turns, turned, faded_s
+        Times that a request was another account's than the one before it: those up to a minute,
+        fading over an hour, and those since.
     mark, turn_s
         Whose requests (a hash) have been the only ones since when, Unix seconds.
     """
@@ -46,12 +47,24 @@ class Breaker(msgspec.Struct, array_like=True):
     turns: float = 0.0
     mark: int = -1
     turn_s: float = 0.0
+    turned: int = 0
+    faded_s: float = 0.0
 
     def see(self, mark: int, ts: float) -> None:
         """Take note of whose request it is."""
         if mark != self.mark:
-            self.turns = self.turns * math.exp(-max(ts - self.turn_s, 0.0) / _USUAL_S) + 1.0
-            self.mark, self.turn_s = mark, max(ts, self.turn_s)
+            self.mark = mark
+            self.turned += 1
+            if ts > self.turn_s:
+                self.turn_s = ts
+                if ts >= self.faded_s + MINUTE_S:
+                    self._fade()
+
+    def _fade(self) -> None:
+        """Let turns weigh less with time."""
+        kept = math.exp((self.faded_s - self.turn_s) / _USUAL_S)
+        self.turns, self.turned = self.turns * kept + self.turned, 0
+        self.faded_s = self.turn_s
 
     def begin_account_hour(self, now_s: float) -> None:
         """Count an account that is active in a new hour."""
@@ -75,6 +88,7 @@ class Breaker(msgspec.Struct, array_like=True):
         self._go_on(now_s)
         self.hit = (self.hit[0], self.hit[1] + is_new)
         is_blast = sum(self.hit) >= _HIT_MIN and sum(self.hit) > share_max * max(self.active)
+        self._fade()
         # What is usual fades meanwhile: a night falls without anybody's fault.
         faded = 1 - math.exp(-max(now_s - self.turn_s, 0.0) / _USUAL_S)
         due = self.turns * faded if mark == self.mark else 0.0

@@ -22,6 +22,7 @@ from models.population_state import GetRow
 from models.profile import START, Profile
 from models.request import Request
 from models.signals import DAY_S, HOUR_S, SCALES_S
+from models.steering import NO_EVENT
 from models.verdict import Cause, own_grounds
 
 _HOUR_AT = SCALES_S.index(HOUR_S)
@@ -110,8 +111,10 @@ class Detector:
         breaker, steering = self.docket.breaker, self.docket.steering
         profiles, changed = self._profiles, self._changed
         exchange, popularity = self.exchange, self.population.popularity
+        judge, event = self._judge, NO_EVENT
         for request, offset in zip(requests, offsets, strict=True):
-            if request.ts >= exchange.next_s and not self._begin_epoch(request.ts, seen):
+            ts = request.ts
+            if ts >= exchange.next_s and not self._begin_epoch(ts, seen):
                 break
             seen.taken += 1
             profile = profiles.get(request.account_id)
@@ -119,7 +122,7 @@ class Detector:
                 profile = self._profile_of(request)
             else:
                 changed[request.account_id] = profile
-            novelty = profile.recent.admit(request.request_id, request.ts)
+            novelty = profile.recent.admit(request.request_id, ts)
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
@@ -128,13 +131,13 @@ class Detector:
             else:
                 seen.judged += 1
                 if profile.mark != breaker.mark:
-                    breaker.see(profile.mark, request.ts)
-                if request.ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
-                    breaker.begin_account_hour(request.ts)
-                    seen.account_days += profile.begins_day(request.ts)
-                if profile.is_excess(request.ts) and request.status not in _REFUSED:
+                    breaker.see(profile.mark, ts)
+                if ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
+                    breaker.begin_account_hour(ts)
+                    seen.account_days += profile.begins_day(ts)
+                if profile.is_excess(ts) and request.status not in _REFUSED:
                     seen.excess += 1
-                    self._judge.count(profile, request, chosen=request.action in CHOOSING)
+                    judge.count(profile, request, chosen=request.action in CHOOSING)
                     continue
             pairs, looks = foreign_pairs(request), _NO_LOOKS
             if pairs and novelty == "new" and request.action in CHOOSING:
@@ -143,12 +146,13 @@ class Detector:
                 activities = self._activities.observe(request, pairs, looks)
                 if activities and not self._is_allowed(request):
                     seen.activities += activities
-            event = steering.event(request.ts)
-            self._judge.tolerance = event[1]
+            if steering.has_events:
+                event = steering.event(ts)
+            judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
             # brings none that are new.
             decision, before = None, profile.standing
-            if self._judge.judge(profile, request, pairs, looks, counted=novelty == "new"):
+            if judge.judge(profile, request, pairs, looks, counted=novelty == "new"):
                 profile.add_sample(request.request_id)
                 decision = self._decide(profile, request, offset, event)
             elif request.status in _REFUSED and self._is_ignoring(profile, request):
@@ -160,8 +164,7 @@ class Detector:
             if decision is not None:
                 seen.decisions.append(decision)
                 if decision.action != "release" and (
-                    before.action != decision.action
-                    or before.issued_s // DAY_S < request.ts // DAY_S
+                    before.action != decision.action or before.issued_s // DAY_S < ts // DAY_S
                 ):
                     seen.hits[decision.action] = seen.hits.get(decision.action, 0) + 1
 

@@ -104,7 +104,8 @@ class Judge:
             Whether it is known to be no repeat.
         """
         ts = request.ts
-        held = profile.standing.in_force(ts)
+        standing = profile.standing
+        held = ts < standing.expires_s and standing.in_force(ts)
         if profile.begins_day(ts):
             unsuspected = profile.standing.expires_s < profile.windows[-1][START]
             profile.close_day(ts, learn=unsuspected)

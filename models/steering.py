@@ -17,6 +17,8 @@ APPROVED_MAX = 1_000
 CALENDARS_MAX = 100
 #: Messages by whose id a repeat is known; they come twice when a worker is killed on the way.
 _HEARD_MAX = 1_000
+#: No planned event: no name, and what is usual.
+NO_EVENT = ("", 1.0)
 #: The mode of the whole service, beside those of scenarios.
 _SERVICE = ""
 
@@ -172,11 +174,16 @@ class Steering:
 
     def event(self, now_s: float) -> tuple[str, float]:
         """Return the planned event that goes on now and its tolerance; "" and 1 without one."""
-        if not self._events:
-            return "", 1.0
         on = [(e.tolerance, n) for n, e in self._events.items() if e.starts_s <= now_s < e.ends_s]
-        tolerance, name = max(on, default=(1.0, ""))
+        if not on:
+            return NO_EVENT
+        tolerance, name = max(on)
         return name, tolerance
+
+    @property
+    def has_events(self) -> bool:
+        """Whether any planned event is known; without one nobody needs to ask for it."""
+        return bool(self._events)
 
     def to_bytes(self) -> bytes:
         """Encode all of it."""

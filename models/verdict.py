@@ -214,7 +214,7 @@ def _reasons(exceedances: list[Exceedance], profile: Profile) -> tuple[Reason, .
             reasons.append(
                 Reason(
                     signal=signal.name,
-                    observed=round(exceedance.observed, 1),
+                    observed=round(float(exceedance.observed), 1),
                     expected=round(exceedance.tail.usual, 1),
                     unit=signal.unit,
                     weight=weight,
