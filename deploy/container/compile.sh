@@ -1,0 +1,27 @@
+#!/bin/sh
+# Compile what costs most of an event's time, in a Python environment that pairwatch is installed in.
+# It judges the same with and without. Needs a C compiler, and mypy's compiler in an environment
+# that may be another one.
+#
+#   compile.sh PYTHON [PYTHON_WITH_MYPY]
+set -eu
+# Not resolved: an environment's python is a link, and its place says which environment.
+python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+with_mypy=${2:-$python}
+settings=$(cd "$(dirname "$0")/../.." && pwd)/pyproject.toml
+site=$("$python" -I -c 'import models, pathlib; print(pathlib.Path(models.__file__).parents[1])')
+case $site in
+  */site-packages) ;;
+  *) echo "compile.sh: $site is a checkout: what is compiled there would hide later changes" >&2; exit 2 ;;
+esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -R "$site/models" "$work"
+cd "$work"
+MYPYPATH=$work "$with_mypy" -m mypyc --config-file="$settings" --python-executable="$python" \
+  models/calibration.py models/detector.py models/groups/activities.py models/habit.py \
+  models/hashing.py models/judge.py models/popularity.py models/profile.py models/recent.py \
+  >compile.log 2>&1 || { cat compile.log >&2; exit 1; }
+find . -path ./build -prune -o -name '*.so' -print | while read -r module; do
+  cp "$module" "$site/$module"
+done
