@@ -56,7 +56,7 @@ format: $(READY) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## Run the benchmarks
+bench: $(READY) $(if $(shell command -v cc),compiled) ## Run the benchmarks, compiled where there is a C compiler
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 scenarios: $(READY) ## Measure detection in unseen worlds, beside simple baselines

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,13 @@ from tests.benchmarks.measure import (
     peak_mib,
 )
 from tests.benchmarks.preload import KEYED, PARTITIONS, UNKEYED
-from tests.benchmarks.tools import tools
+from tests.benchmarks.tools import ToolsError, tools
 
 _PROGRAMS = Path(__file__).with_name("programs")
-_PAIRWATCH = (sys.executable, "-c", "from streams.commands import main; main()")
+#: As in the image (`make compiled`), and as in a checkout.
+_COMPILED = Path(__file__).parents[2] / ".venv-compiled" / "bin" / "pairwatch"
+_INTERPRETED = (sys.executable, "-c", "from streams.commands import main; main()")
+_PAIRWATCH = (str(_COMPILED),) if _COMPILED.exists() else _INTERPRETED
 _STOP_TIMEOUT_S = 30.0
 _REPLAY_POLL_S = 0.02
 
@@ -107,12 +110,16 @@ async def watch(
 
 @contextmanager
 def worker(
-    bench: Bench, *, keyed: bool, requests: str | None = None
+    bench: Bench,
+    *,
+    keyed: bool,
+    requests: str | None = None,
+    pairwatch: Sequence[str] = _PAIRWATCH,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
     """Run `pairwatch worker` with everything that is on by default, on topics of its own."""
     settings = settings_for(bench, keyed=keyed, requests=requests)
     asyncio.run(create(settings))
-    with started(bench, settings) as process:
+    with started(bench, settings, pairwatch) as process:
         yield process, settings
 
 
@@ -138,12 +145,14 @@ def settings_for(bench: Bench, *, keyed: bool, requests: str | None = None) -> S
 
 
 @contextmanager
-def started(bench: Bench, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    bench: Bench, settings: Settings, pairwatch: Sequence[str] = _PAIRWATCH
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker with these settings, whose topics are there."""
     directory = Path(settings.state.directory).parent
     config = directory / "pairwatch.toml"
     config.write_text(_toml(settings))
-    with running(bench, [*_PAIRWATCH, "worker", "--config", str(config)], directory) as process:
+    with running(bench, [*pairwatch, "worker", "--config", str(config)], directory) as process:
         yield process
 
 
@@ -160,11 +169,19 @@ def _toml(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def measure_worker(bench: Bench, *, keyed: bool) -> Measurement:
-    with worker(bench, keyed=keyed) as (process, settings):
+def measure_worker(
+    bench: Bench, *, keyed: bool, pairwatch: Sequence[str] = _PAIRWATCH
+) -> Measurement:
+    with worker(bench, keyed=keyed, pairwatch=pairwatch) as (process, settings):
         return asyncio.run(
             watch(bench, settings.kafka.group, settings.topics.accounts_source, process)
         )
+
+
+def _interpreted(bench: Bench) -> Measurement:
+    if _PAIRWATCH == _INTERPRETED:
+        raise ToolsError("nothing is compiled that it could be told from: make compiled")
+    return measure_worker(bench, keyed=True, pairwatch=_INTERPRETED)
 
 
 def _replay(bench: Bench) -> Measurement:
@@ -207,6 +224,7 @@ SUBJECTS = (
     Subject(NOTHING, "Faust agent that does nothing", lambda bench: _program("nothing", bench)),
     Subject("quix", "Quix Streams, count per account and minute", _quix),
     Subject("worker", "pairwatch worker", lambda bench: measure_worker(bench, keyed=True)),
+    Subject("worker-interpreted", "pairwatch worker, not compiled", _interpreted),
     Subject(
         "worker-rekeying",
         "pairwatch worker, re-keying first",
