@@ -51,5 +51,11 @@ function process(event) {
     if (line.org) { event.Put("links.org", line.org); }
     if (line.payment) { event.Put("links.payment", line.payment); }
     if (line.remote_addr) { event.Put("ip", network(line.remote_addr)); }
+    // Of no use one without the other: together they tie accounts that share nothing else.
+    var asn = parseInt(line.asn, 10);
+    if (asn > 0 && line.ja4) {
+        event.Put("ja4", line.ja4);
+        event.Put("asn", asn);
+    }
     event.Delete("line");
 }

@@ -61,6 +61,9 @@ function request(tag, timestamp, line)
     local org, payment = said(line.org), said(line.payment)
     if org or payment then event.links = { org = org, payment = payment } end
     if said(line.remote_addr) then event.ip = network(line.remote_addr) end
+    -- Of no use one without the other: together they tie accounts that share nothing else.
+    local asn = tonumber(line.asn)
+    if asn and said(line.ja4) then event.ja4, event.asn = line.ja4, asn end
     -- 2: the record is new, its time stays.
     return 2, timestamp, event
 end

@@ -23,6 +23,8 @@ def nginx(**fields: Any) -> Line:
         "pair_ids": "",
         "owner_id": "",
         "remote_addr": "192.0.2.7",
+        "ja4": "",
+        "asn": "",
         "user_agent": "curl/8",
     } | fields
 
@@ -87,8 +89,17 @@ CASES: dict[str, tuple[Line, Line | None]] = {
         nginx(org="h1", payment="h2"),
         event(links={"org": "h1", "payment": "h2"}),
     ),
+    "a client that is known by its hello and its network is told": (
+        nginx(ja4="t13d1516h2_8daaf6152771_b186095e22b6", asn="64500"),
+        event(ja4="t13d1516h2_8daaf6152771_b186095e22b6", asn=64500),
+    ),
+    "and half of that is of no use": (nginx(asn="64500"), event()),
     "nobody's request is no event": (nginx(account_id=""), None),
 }
+
+
+#: What the configuration adds to Kong's own log.
+_SET = ("pair_ids", "owner_id", "org", "payment", "ja4", "asn")
 
 
 def kong(line: Line) -> Line:
@@ -106,5 +117,5 @@ def kong(line: Line) -> Line:
         "latencies": {"request": line["request_time"] * 1_000, "kong": 1, "proxy": 11},
         # Nil in Lua is no field in JSON; so is a consumer whom nobody has authenticated.
         **({"consumer": {"custom_id": line["account_id"]}} if line["account_id"] else {}),
-        **{name: line[name] for name in ("pair_ids", "owner_id", "org", "payment") if line[name]},
+        **{name: line[name] for name in _SET if line[name]},
     }

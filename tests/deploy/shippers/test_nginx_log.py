@@ -79,6 +79,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 
 async def test_it_tells_all_that_the_transforms_read(gateway: Gateway) -> None:
     headers = {"X-Account-Id": 'acct "17"', "X-Account-Org": "h1", "X-Account-Payment": "h2"}
+    headers |= {"X-JA4": "t13d", "X-ASN": "64500"}
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{gateway.url}/images?q=cats", headers=headers) as answer,
@@ -96,6 +97,8 @@ async def test_it_tells_all_that_the_transforms_read(gateway: Gateway) -> None:
         pair_ids="p1,p2",
         owner_id="acct_9",
         remote_addr="127.0.0.1",
+        ja4="t13d",
+        asn="64500",
     )
     of_the_moment = {"msec", "request_id", "request_time", "body_bytes_sent", "user_agent"}
     assert {name: line[name] for name in told.keys() - of_the_moment} == {
