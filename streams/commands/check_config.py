@@ -94,10 +94,13 @@ def _decisions(settings: Settings) -> str:
 
 def _budgets(settings: Settings) -> str:
     policy = settings.policy
-    return (
-        f"Bears at most {policy.false_throttles_per_1000_account_days:g} false throttles in 1,000 "
-        f"account-days and {policy.false_bans_per_100000_account_days:g} false bans in 100,000."
-    )
+    throttles = _so_many(policy.false_throttles_per_1000_account_days, "false throttle")
+    bans = _so_many(policy.false_bans_per_100000_account_days, "false ban")
+    return f"Bears at most {throttles} in 1,000 account-days and {bans} in 100,000."
+
+
+def _so_many(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
 def _control(settings: Settings) -> str:

@@ -31,6 +31,7 @@ def command(config: str | None, only_check: bool, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2))
     else:
         _print(reports)
+        _advise(reports)
     sys.exit(0 if is_right else 1)
 
 
@@ -44,3 +45,15 @@ def _print(reports: Sequence[TopicReport]) -> None:
     unknown = sorted({name for report in reports for name in report.not_checked})
     if unknown:
         click.echo(f"not checked, as the broker does not tell: {', '.join(unknown)}")
+
+
+def _advise(reports: Sequence[TopicReport]) -> None:
+    """Say on standard error what to do where not all is right."""
+    missing = sum(report.status == "missing" for report in reports)
+    different = sum(report.status == "differs" for report in reports)
+    if missing:
+        click.echo(f"pairwatch: {missing} missing; `pairwatch topics` creates them", err=True)
+    if different:
+        click.echo(
+            f"pairwatch: {different} differ from what they should be, as told above", err=True
+        )

@@ -173,13 +173,20 @@ def test_the_command_tells_by_its_status_whether_all_is_right(
         value = getattr(settings_for_broker.topics, name)
         monkeypatch.setenv(f"PAIRWATCH_TOPICS__{name.upper()}", value)
 
+    advice = ""
+
     def run(*arguments: str) -> tuple[object, str]:
+        nonlocal advice
         with pytest.raises(SystemExit) as ended:
             main(["topics", *arguments])
-        return ended.value.code, capsys.readouterr().out
+        told = capsys.readouterr()
+        advice = told.err
+        return ended.value.code, told.out
 
+    assert run("--check")[0] == 1
+    assert "missing; `pairwatch topics` creates them" in advice
     status, told = run("--check", "--json")
-    assert status == 1
+    assert (status, advice) == (1, "")
     assert {topic["status"] for topic in json.loads(told)["topics"]} == {"missing"}
     status, told = run()
     assert status == 0
