@@ -1,14 +1,11 @@
-"""All partitions in one process: what the workers do together, for logs in files and for tests."""
+"""All partitions in one process, each at its own pace, as those of workers are."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from models.decision import Decision, Source
 from models.detector import Detector
-from models.groups import Groups
-from models.link_activity import LinkActivity
 from models.observation import Observation
 from models.request import Request
 
@@ -23,22 +20,10 @@ class Assembly:
     ----------
     detectors
         One for each partition.
-    groups
-        The same for links; none leaves each account to itself.
-    home_of
-        Returns the partition of an account, or of a link.
     """
 
-    def __init__(
-        self,
-        detectors: Sequence[Detector],
-        groups: Sequence[Groups] = (),
-        home_of: Callable[[str], int] = lambda _: 0,
-    ) -> None:
+    def __init__(self, detectors: Sequence[Detector]) -> None:
         self._detectors = detectors
-        self._groups = groups
-        self._home_of = home_of
-        self._told: list[LinkActivity] = []
         self._waiting: list[deque[tuple[Request, int]]] = [deque() for _ in detectors]
 
     def add(self, partition: int, request: Request, place: int) -> None:
@@ -62,22 +47,6 @@ class Assembly:
             if not goes_on:
                 self._excuse([other for other, waiting in enumerate(self._waiting) if not waiting])
 
-    def settle(self, place: int) -> list[Decision]:
-        """Judge the links that were told of since; what comes of it stands at `place`.
-
-        Workers do so within a second or two. Here it is for the caller to choose when.
-        """
-        told, self._told = self._told, []
-        told.sort(key=lambda activity: (activity.at_s, activity.request_id, activity.link))
-        decisions: list[Decision] = []
-        for activity in told if self._groups else ():
-            found = self._groups[self._home_of(activity.link)].observe([activity], [place])
-            decisions += found.reviews
-            for verdict in found.verdicts:
-                home = self._home_of(verdict.account_id)
-                decisions += self._detectors[home].apply(verdict, Source("", home, place))
-        return decisions
-
     def _observe(self, partition: int) -> Observation:
         waiting = self._waiting[partition]
         some = [waiting[n] for n in range(min(len(waiting), _RUN_MAX))]
@@ -85,7 +54,6 @@ class Assembly:
         seen = self._detectors[partition].observe(requests, places)
         for _ in range(seen.taken):
             waiting.popleft()
-        self._told += seen.activities
         for digest in seen.digests:
             for detector in self._detectors:
                 detector.receive(digest, 0)

@@ -171,8 +171,7 @@ class Detector:
     def _begin_epoch(self, ts: float, seen: Observation) -> bool:
         """Tell the others what was learned, and take in what they told; `False` has to wait."""
         exchange = self.exchange
-        if not exchange.is_told(ts):
-            seen.digests.append(exchange.tell(ts, self.population.emit_digest(ts)))
+        seen.digests += self.tell(ts)
         seen.lacking = exchange.lacking(ts)
         if seen.lacking:
             return False
@@ -182,6 +181,12 @@ class Detector:
             except DigestError:
                 self.unreadable_digests += 1
         return True
+
+    def tell(self, ts: float) -> list[Digest]:
+        """Return what the others are to know before a request at `ts` is judged, once."""
+        if self.exchange.is_told(ts):
+            return []
+        return [self.exchange.tell(ts, self.population.emit_digest(ts))]
 
     def receive(self, digest: Digest, place: int) -> None:
         """Keep what another partition says; its own it knows. `place` is its offset."""

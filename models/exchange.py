@@ -15,7 +15,7 @@ from models.signals import HOUR_S
 
 EPOCH_S = HOUR_S
 #: Told in one epoch, taken in as many later.
-_DELAY = 2
+DELAY = 2
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ class Exchange:
 
     def lacking(self, ts: float) -> list[int]:
         """Return the partitions to wait for before a request at `ts` is judged."""
-        due = int(ts // EPOCH_S) - _DELAY
+        due = int(ts // EPOCH_S) - DELAY
         heard = dict(self._merged)
         for through, partition in self._inbox:
             heard[partition] = max(heard.get(partition, -1), through)
@@ -106,7 +106,7 @@ class Exchange:
         """Begin the epoch of a request at `ts`; return what is to be taken in, in order."""
         self._epoch = int(ts // EPOCH_S)
         self.next_s = (self._epoch + 1) * EPOCH_S
-        due = sorted(key for key in self._inbox if key[0] <= self._epoch - _DELAY)
+        due = sorted(key for key in self._inbox if key[0] <= self._epoch - DELAY)
         for through, partition in due:
             self._merged[partition] = max(self._merged.get(partition, -1), through)
         return [learned for key in due if (learned := self._inbox.pop(key)[0])]

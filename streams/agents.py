@@ -31,7 +31,8 @@ from streams.notices import (
     tell_others,
     wait_for_others,
 )
-from streams.outbox import Row, partition_of
+from streams.outbox import Row
+from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
 from streams.shard import JUDGED_AHEAD_MAX, NEWER_STATE_REMEDY, Shard

@@ -26,7 +26,8 @@ from streams.control import messages
 from streams.control.messages import RefusedControl
 from streams.control.verifier import Verifier
 from streams.errors import OperatorError
-from streams.outbox import Row, partition_of
+from streams.outbox import Row
+from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, set_aside, set_aside_telling
 from streams.shard import NOTICES_WAITING_MAX, Shard
 

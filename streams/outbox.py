@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from aiokafka.partitioner import murmur2
 from faust import App
+
+from streams.partitions import partition_of
 
 #: An acknowledgement that takes longer than this is a broker that is gone: the worker stops,
 #: loudly, and what it had not committed is done again.
@@ -22,18 +22,6 @@ class Row(NamedTuple):
     key: bytes
     value: bytes | None
     timestamp_ms: int | None = None
-
-
-# aiokafka's murmur2 is pure Python and costs as much as judging an event; the accounts that are
-# active at one time fit in here.
-@lru_cache(maxsize=2**18)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key, as Kafka's own producers choose it.
-
-    The replay splits a log with the same function, so that it judges accounts among the same
-    peers as the workers do.
-    """
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class _Together(NamedTuple):

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 import msgspec
 
-from models.assembly import Assembly
 from models.decision import Decision, Source
-from models.detector import Detector
-from models.groups import Groups
+from models.share import Stretch, Work
+from streams.crew import Crew
 from streams.gateway.read import BadLine, LoggedRequest
-from streams.outbox import partition_of
+from streams.judges import Judges, Outcome, Setup
+from streams.partitions import partition_of
 from streams.settings import Settings
 
 #: Lines judged at a time: enough to spread the work for a batch, little to hold in memory.
 _BATCH_LINES = 4_096
 #: What is found out about groups takes effect within this much event time.
 _HOP_S = 60.0
-#: Live profiles of all partitions; the rest are kept encoded.
-_ACCOUNTS_LIVE_MAX = 50_000
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_decision = msgspec.msgpack.Decoder(Decision).decode
 
 
 class Summary(msgspec.Struct):
@@ -54,6 +54,8 @@ class Summary(msgspec.Struct):
 class Replay:
     """Judges requests in the order given, split over partitions as the workers split them.
 
+    A context manager where there are several processes: leaving it ends them.
+
     Parameters
     ----------
     settings
@@ -62,6 +64,8 @@ class Replay:
         Names this code in the decisions.
     on_decision, on_bad_line
         Called with each, in the order of the log.
+    jobs
+        Processes that judge, beside this one if they are more than one; it changes no decision.
     """
 
     def __init__(
@@ -70,92 +74,90 @@ class Replay:
         version: str,
         on_decision: Callable[[Decision], None],
         on_bad_line: Callable[[BadLine], None],
+        jobs: int = 1,
     ) -> None:
         self.summary = Summary()
         self._on_decision = on_decision
         self._on_bad_line = on_bad_line
-        self._partitions = settings.topics.partitions
-        self._idle = [_Idle({}, {}) for _ in range(self._partitions)]
-        self._detectors = [
-            Detector(
-                settings.detection(),
-                version,
-                settings.topics.accounts_source,
-                number,
-                idle.profiles.get,
-                idle.choices.get,
-                self._partitions,
-            )
-            for number, idle in enumerate(self._idle)
-        ]
-        links = settings.topics.link_activity
-        groups = [
-            Groups(settings.detection(), version, links, number, lambda _: None)
-            for number in range(self._partitions)
-        ]
-        self._assembly = Assembly(self._detectors, groups, self._home_of)
-        self._accounts: set[str] = set()
+        topics = settings.topics
+        self._partitions = topics.partitions
+        setup = Setup(
+            settings.detection(),
+            version,
+            topics.accounts_source,
+            topics.link_activity,
+            topics.partitions,
+        )
+        self._crew = Crew(setup, jobs) if min(jobs, topics.partitions) > 1 else None
+        self._judges = None if self._crew else Judges(setup, [0] * topics.partitions, 0)
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._crew:
+            self._crew.close()
 
     def run(self, log: Iterable[LoggedRequest | BadLine], after_batch: Callable[[], None]) -> None:
         """Judge a log from beginning to end, calling `after_batch` every few thousand lines."""
+        given: list[LoggedRequest] = []
         for lines in _batches(log):
-            requests = [line for line in lines if isinstance(line, LoggedRequest)]
             for line in lines:
                 if isinstance(line, BadLine):
                     counts = self.summary.bad_lines
                     counts[line.reason] = counts.get(line.reason, 0) + 1
                     self._on_bad_line(line)
-            self._judge(requests)
+            requests = [line for line in lines if isinstance(line, LoggedRequest)]
+            stretches = list(self._stretches(requests))
+            if self._judges:
+                self._note([self._judges.judge(stretches)], requests)
+            elif self._crew:
+                # They judge a batch while the next is read.
+                if given:
+                    self._note(self._crew.take(), given)
+                if requests:
+                    self._crew.give(stretches)
+                given = requests
             after_batch()
-        self.summary.accounts = len(self._accounts)
+        if self._crew and given:
+            self._note(self._crew.take(), given)
 
-    def _judge(self, lines: list[LoggedRequest]) -> None:
-        decisions: list[Decision] = []
-        summary = self.summary
-        summary.events += len(lines)
+    def _stretches(self, lines: list[LoggedRequest]) -> Iterator[Stretch]:
         places = range(len(lines))
         for _, minute in itertools.groupby(places, lambda at: lines[at].request.ts // _HOP_S):
+            works: dict[int, Work] = {}
             for at in minute:
                 request = lines[at].request
-                self._accounts.add(request.account_id)
-                self._assembly.add(self._home_of(request.account_id), request, at)
-            for number, seen in self._assembly.run():
-                summary.judged += seen.judged
-                summary.excess += seen.excess
-                summary.duplicate += seen.duplicate
-                summary.late += seen.late
-                decisions += seen.decisions
-                self._let_idle(number)
-            decisions += self._assembly.settle(at)
-        decisions.sort(key=lambda decision: decision.evidence.source.offset)
-        for decision in decisions:
+                home = partition_of(request.account_id.encode(), self._partitions)
+                work = works.get(home)
+                if work is None:
+                    work = works[home] = Work(home, [], [])
+                work.requests.append(request)
+                work.places.append(at)
+            yield Stretch(request.ts, at, list(works), list(works.values()))
+
+    def _note(self, outcomes: list[Outcome], lines: list[LoggedRequest]) -> None:
+        summary = self.summary
+        summary.events += len(lines)
+        summary.accounts = sum(outcome.accounts for outcome in outcomes)
+        for outcome in outcomes:
+            summary.judged += outcome.judged
+            summary.excess += outcome.excess
+            summary.duplicate += outcome.duplicate
+            summary.late += outcome.late
+        decisions = [ranked for outcome in outcomes for ranked in outcome.decisions]
+        for _, decision in sorted(decisions, key=lambda ranked: ranked[0]):
             self._tell(decision, lines[decision.evidence.source.offset])
-
-    def _home_of(self, key: str) -> int:
-        return partition_of(key.encode(), self._partitions)
-
-    def _let_idle(self, number: int) -> None:
-        detector = self._detectors[number]
-        live_max = max(_ACCOUNTS_LIVE_MAX // self._partitions, 1)
-        # Twice the number, so that encoding is paid for once in a while and not every time.
-        if detector.live_accounts > 2 * live_max:
-            snapshot = detector.snapshot()
-            self._idle[number].profiles.update(snapshot.profiles)
-            self._idle[number].choices.update(snapshot.choices)
-            detector.trim(live_max)
 
     def _tell(self, decision: Decision, line: LoggedRequest) -> None:
         """Give a decision out with the file and line in the place of Kafka's coordinates."""
         source = Source(line.path, decision.evidence.source.partition, line.line)
+        # Through the wire's form as in the workers: there 5 and 5.0 are the same number.
+        decision = _decode_decision(_encode(decision))
         evidence = msgspec.structs.replace(decision.evidence, source=source)
         what = f"{decision.scenario} {decision.action}"
         self.summary.decisions[what] = self.summary.decisions.get(what, 0) + 1
         self._on_decision(msgspec.structs.replace(decision, evidence=evidence))
-
-
-class _Idle(NamedTuple):
-    profiles: dict[str, bytes]
-    choices: dict[str, bytes]
 
 
 def _batches(

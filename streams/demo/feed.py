@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from models.request import Request
 from streams.errors import OperatorError
 from streams.kafka import client_arguments, running
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from streams.settings import Settings
 from streams.simulate import Label
 

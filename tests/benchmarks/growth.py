@@ -14,7 +14,7 @@ from models.detector import Detector
 from models.request import Request
 from streams.codec import decode_request
 from streams.collector import spare_the_living
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from tests.benchmarks.events import ACCOUNTS, CATALOGUE, events
 
 _EVENTS = 50_000

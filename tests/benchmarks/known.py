@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.codec import decode_request
-from streams.outbox import Row, partition_of, send_rows
+from streams.outbox import Row, send_rows
+from streams.partitions import partition_of
 from streams.settings import Settings
 from streams.shard import Shard
 from streams.topic_plan import changelog_topic

@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from models.request import Request
-from streams.outbox import Row, partition_of, send_rows
+from streams.outbox import Row, send_rows
+from streams.partitions import partition_of
 from tests.benchmarks.events import events
 from tests.benchmarks.preload import PARTITIONS
 from tests.benchmarks.subjects import Bench, worker

@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from tests.benchmarks.events import Event, events
 
 PARTITIONS = 12

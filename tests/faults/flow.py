@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.request import Request
 from streams.kafka import client_arguments
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from streams.settings import Settings
 from tests.integration.workers import START_S, traffic
 

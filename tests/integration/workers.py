@@ -26,7 +26,7 @@ from models.request import Request
 from streams.codec import InvalidRequest, decode_request
 from streams.embedded import free_port, spawn
 from streams.kafka import client_arguments
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from streams.rows import TwinRows
 from streams.settings import ENV_PREFIX, Settings
 from streams.settings_reader import Secret

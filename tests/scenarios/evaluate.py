@@ -15,7 +15,7 @@ from models.detector import Detector
 from models.groups import Groups
 from models.link_activity import LinkActivity, links_of
 from models.request import Request
-from streams.outbox import partition_of
+from streams.partitions import partition_of
 from streams.render import moment
 from streams.simulate import Label
 from tests.scenarios.enforcement import Enforcement, Ruling

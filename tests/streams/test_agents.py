@@ -15,7 +15,8 @@ from faust.types import TP
 from models.request import Request
 from streams import agents
 from streams.app import App, create_app
-from streams.outbox import Row, partition_of
+from streams.outbox import Row
+from streams.partitions import partition_of
 from streams.settings import Settings, State, Topics
 from streams.shard import Shard
 from tests.contract import assert_valid_dead_letter, assert_valid_decision
