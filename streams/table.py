@@ -35,7 +35,8 @@ ROCKSDB_OPTIONS = {
 #: How RocksDB tells of files that are spoilt or missing; a full disk, a directory that may not be
 #: written or a database that is open elsewhere are told in other words.
 _DAMAGED = ("Corruption: ", "IO error: No such file or directory")
-_DISK = "IO error: "
+#: What RocksDB says of the disk, and what rocksdict does.
+_DISK = ("IO error: ", "(os error ")
 
 
 class DamagedStateError(OperatorError):
@@ -175,7 +176,7 @@ def _mendable(error: Exception) -> Exception:
     """Return an error of the disk (full, read-only, gone) in the operator's words."""
     text = _one_line(error)
     # Faust looks for that one itself.
-    if not text.startswith(_DISK) or "lock" in text:
+    if not any(words in text for words in _DISK) or "lock" in text:
         return error
     return OperatorError(
         f"state.directory: {text}; make it writable, or start with an empty directory: the state "

@@ -36,8 +36,12 @@ def endless() -> Iterator[Request]:
 class Flow:
     """Sends traffic at a steady pace while a block lasts, and at least all copiers' requests."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, requests: Iterator[Request] | None = None, at_least: int = _EVENTS
+    ) -> None:
         self._settings = settings
+        self._requests = endless() if requests is None else requests
+        self._at_least = at_least
         self._ended = asyncio.Event()
         self.sent = 0
 
@@ -60,7 +64,7 @@ class Flow:
 
     async def _flow(self) -> None:
         topics = self._settings.topics
-        for request in endless():
+        for request in self._requests:
             key = request.account_id.encode()
             target = partition_of(key, topics.partitions) if topics.keyed_by_account else 0
             value = msgspec.json.encode(request)
@@ -68,6 +72,6 @@ class Flow:
             self.sent += 1
             if self.sent % _PACE_EVENTS == 0 and not self._ended.is_set():
                 await asyncio.sleep(_PACE_S)  # a pace, nothing that is waited for
-            if self.sent >= _EVENTS and self._ended.is_set():
+            if self.sent >= self._at_least and self._ended.is_set():
                 await self._producer.flush()
                 return

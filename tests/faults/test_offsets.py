@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from models.request import Request
@@ -17,10 +18,14 @@ from streams.topics import create
 from tests.brokers.choice import Broker, settings_for
 from tests.integration.workers import (
     START_S,
+    TIMEOUT_S,
+    Record,
     assert_undisturbed,
     caught_up,
     produce,
+    read,
     read_to_end,
+    requests_in,
     traffic,
     worker,
 )
@@ -79,8 +84,7 @@ async def assert_judged(settings: Settings, numbers: list[int]) -> None:
     if settings.topics.keyed_by_account:
         return
     log = await read_to_end(settings, settings.topics.requests_by_account)
-    ids = [msgspec.json.decode(record.value or b"", type=Request).request_id for record in log]
-    assert ids == [f"r{n}" for n in numbers]
+    assert ids_in(log) == [f"r{n}" for n in numbers]
 
 
 async def test_a_first_start_after_retention_has_lost_nothing(
@@ -95,6 +99,77 @@ async def test_a_first_start_after_retention_has_lost_nothing(
         await running.stop()
     assert lost(samples, settings.topics.requests) == 0
     assert "lost offsets" not in running.said
+
+
+async def test_compaction_of_the_source_leaves_gaps_that_are_no_loss(
+    settings: Settings, tmp_path: Path
+) -> None:
+    topic, accounts = settings.topics.requests, 5
+    await create_compacted(settings, topic)
+    await create(settings)
+    with worker(settings, tmp_path) as first:
+        await produce(settings, views(0, 20), partition=0)
+        await first.handled(20)
+        await first.stop()
+    for n in range(20, 120):
+        one = msgspec.structs.replace(*views(n, 1), account_id=f"a{n % accounts}")
+        await produce(settings, [one], partition=0)
+    before = await compacted(settings, topic, 60)
+    with worker(settings, tmp_path) as second:
+        passed_on = settings.topics.requests_by_account
+        await read(settings, passed_on, lambda found: "r119" in ids_in(found))
+        samples = await second.metrics()
+        await second.stop()
+    after = ids_in(await read_to_end(settings, topic))
+    judged = ids_in(await read_to_end(settings, passed_on))
+    first_ones = {f"r{n}" for n in range(20)}
+    assert {*after} | first_ones <= {*judged} <= {*before} | first_ones
+    assert len(judged) == len({*judged}) < 120
+    assert lost(samples, topic) == 0
+
+
+async def create_compacted(settings: Settings, topic: str) -> None:
+    """Create a topic of which the broker keeps the last record of each account."""
+    configs = {
+        "cleanup.policy": "compact",
+        "segment.ms": "200",
+        "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "200",
+    }
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        await admin.create_topics(
+            [NewTopic(topic, settings.topics.partitions, 1, topic_configs=configs)]
+        )
+
+
+async def compacted(settings: Settings, topic: str, records_max: int) -> list[str]:
+    """Wait until compaction has left so few requests; return their ids."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(found := ids_in(await read_to_end(settings, topic))) > records_max:
+        assert time.monotonic() < deadline, found
+    return found
+
+
+def ids_in(records: list[Record]) -> list[str]:
+    return [request.request_id for request in requests_in(records)]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_packed_requests_are_read(settings: Settings, tmp_path: Path, codec: str) -> None:
+    await create(settings)
+    producer = AIOKafkaProducer(**client_arguments(settings.kafka), compression_type=codec)
+    await producer.start()
+    try:
+        for request in views(0, 1_000):
+            await producer.send(settings.topics.requests, msgspec.json.encode(request), partition=0)
+    finally:
+        await producer.stop()
+    with worker(settings, tmp_path) as reader:
+        await reader.handled(1_000)
+        await reader.stop()
+    await assert_judged(settings, [*range(1_000)])
 
 
 async def test_transactions_in_the_source_leave_gaps_that_are_no_loss(

@@ -11,6 +11,7 @@ import faust
 import pytest
 from faust.types import TP
 
+from streams.errors import OperatorError
 from streams.outbox import Row
 from streams.table import ROCKSDB_OPTIONS, DamagedStateError, StateTable
 
@@ -113,6 +114,17 @@ def test_a_database_that_somebody_still_holds_is_taken_up_as_it_is(
     table.data.revoke_partitions(table, {TP(table.changelog_topic.get_topic_name(), 0)})
     table.write(0, [Row(b"new", b"row")], changelog_offset=ROWS)
     assert held(b"new") == table.reader(0)(b"new") == b"row"
+
+
+def test_a_disk_that_takes_nothing_is_told_in_the_operators_words(
+    open_table: Callable[[], StateTable],
+) -> None:
+    table = open_table()
+    path: Path = table.data.partition_path(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("no directory")
+    with pytest.raises(OperatorError, match=r"^state\.directory: .*empty directory"):
+        table.reader(0)
 
 
 def test_a_database_that_is_open_elsewhere_is_no_damage(
