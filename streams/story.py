@@ -141,6 +141,11 @@ def _usual(reason: Reason) -> Usual:
 def _rung(case: Case) -> Iterator[str]:
     asked = case.asked
     yield f"Scenario {asked.scenario}, score {asked.score:.6g} of 1.{_rarity(asked)}"
+    if any(reason.unit == "decibans" for reason in asked.reasons):
+        yield (
+            "Evidence is in decibans: 10 of them make it ten times as likely that they divide the "
+            "work, 20 a hundred times, 40 ten thousand times."
+        )
     yield _asks(asked)
     before = _before(case)
     if before is None and asked.revision == 1:
@@ -223,6 +228,7 @@ def _otherwise(case: Case) -> Iterator[str]:
         yield (
             f"Had it slowed down to what is usual while {NOUNS[before.action]} held, that would "
             f"have run out by itself{itself}."
+            + (" It was only simulated: the account could not know." if before.simulated else "")
         )
     elif own:
         yield (

@@ -291,6 +291,21 @@ def test_what_only_goes_with_the_reasons_is_not_compared(write: Write) -> None:
     assert story(write("d", later(0, 1, reasons=(event,))), "acct_17").usual[0].times == ""
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_who_could_not_know_is_not_told_to_have_ignored_it(write: Write, simulated: bool) -> None:
+    made = [later(0, 1, simulated=simulated), later(60, 2)]
+    advice = story(write("d", *made), "acct_17").otherwise[0]
+    assert advice.startswith("Had it slowed down")
+    assert ("could not know" in advice) == simulated
+
+
+def test_evidence_in_decibans_is_explained(write: Write) -> None:
+    reason = Reason("evidence that members divide the catalogue", 43.2, 40, "decibans", 1.0)
+    made = later(0, 1, scope="group", value="org:a", action="review", reasons=(reason,))
+    assert "40 ten thousand times" in story(write("d", made), "org:a").rung[1]
+    assert not any("decibans" in line for line in story(write("e", later(0, 1)), "acct_17").rung)
+
+
 def test_a_review_gives_no_advice_to_the_account(write: Write) -> None:
     asked = later(0, 1, action="review", limit_per_minute=None)
     assert story(write("d", asked), "acct_17").otherwise == []
