@@ -234,7 +234,7 @@ class Tail:
         apart = self._shape.rarity(_TAIL) - self._shape.rarity(_SHOULDER)
         flattest = min(max(seen / apart, self._power), _POWER_MAX)
         # Chance alone spreads a small count this far (Poisson), whatever few days have shown.
-        chance = 0.0 if self.signal.measure == "rare_reads" else _CHANCE * math.exp(-shoulder / 2)
+        chance = 0.0 if self.signal.is_evidence else _CHANCE * math.exp(-shoulder / 2)
         power = max(min((tail - shoulder) / apart, flattest), chance, _POWER_MIN)
         return shoulder - power * self._shape.rarity(_SHOULDER), power
 

@@ -30,7 +30,7 @@ _HOUR_AT = SCALES_S.index(HOUR_S)
 _REFUSED = (429, 403)
 #: The actions by which an account chooses the pairs that it is given.
 CHOOSING = ("view", "download")
-_NO_LOOKS: list[int | None] = []
+_NO_LOOKS: list[int] = []
 
 
 class Detector:
@@ -146,6 +146,8 @@ class Detector:
                 activities = self._activities.observe(request, pairs, looks)
                 if activities and not self._is_allowed(request):
                     seen.activities += activities
+            elif request.action == "generate" and request.owner_id is None:
+                judge.own(profile, request)
             if steering.has_events:
                 event = steering.event(ts)
             judge.tolerance = event[1]

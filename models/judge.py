@@ -6,16 +6,18 @@ import math
 
 from models.calibration import HEIGHTS, rung_of
 from models.hashing import hash64
+from models.pace import ACT_S, number_of
 from models.policy import Finding
 from models.population import Population
-from models.profile import CHOICES, COPIED, LOAD, NEW_PAIRS, START, Profile
+from models.profile import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, START, Profile
 from models.request import Request
 from models.signals import DAY_S, SCALES_S, Measure
 from models.verdict import Exceedance
 
 #: An account may always do this many times its own habit …
 _HABIT_TIMES = 5.0
-#: … up to this many times the level for everybody: a habit grown on purpose buys no more.
+#: … up to this many times the level for everybody: a habit grown on purpose buys no more. Who reads
+#: what people read may open as many: it is coverage that makes a copier.
 _LEEWAY_MAX = 4.0
 _WITH_HABIT = ("requests", "choices")
 #: Days after which an account has a habit.
@@ -24,7 +26,8 @@ _HABIT_DAYS = 7
 _CHOICES_LEARNED_MAX = 20
 #: The same for the pairs it was shown or chose; heavy readers see a few thousand.
 _PAIRS_LEARNED_MAX = 500
-#: The part of the level at which an account's reads are no longer learned from. Much lower, and
+#: The part of the level at which an account's reads are not those of people: they are no longer
+#: learned from. Much lower, and
 #: those who happen to read rare pairs would be missing among the honest.
 _RARE_LEARNED_MAX = 0.25
 #: What a request weighs whose response was the customer's own pairs, or that the service failed
@@ -33,6 +36,8 @@ _LIGHT = 0.02
 #: The part of an account's reads that must look like copying before it is throttled, banned: a
 #: person who reads very much drifts, a copier means it.
 _COPIED_THROTTLE, _COPIED_BAN = 0.5, 0.75
+#: Of a pair's hash, what a profile has room for.
+_PAIR_BITS = 0xFFFF_FFFF
 #: What one account day in twenty reaches is worth telling beside what is beyond its level.
 _WORTH_TELLING = 0.05
 
@@ -40,7 +45,7 @@ _PLACES: tuple[tuple[int, Measure], ...] = (
     (LOAD, "requests"),
     (NEW_PAIRS, "new_pairs"),
     (CHOICES, "choices"),
-    (COPIED, "rare_reads"),
+    (EVIDENCE, "evidence"),
 )
 _PLACE = {measure: place for place, measure in _PLACES}
 
@@ -56,7 +61,7 @@ class Judge:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self._popularity = population.popularity
+        self._popularity, self._pace = population.popularity, population.pace
         #: How many times the usual is to be expected: more than 1 during a planned event.
         self.tolerance = 1.0
         at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(population.signals)}
@@ -78,13 +83,18 @@ class Judge:
             signal.measure if signal.scale_s == DAY_S and signal.measure in _WITH_HABIT else None
             for _, signal in population.signals
         ]
+        #: Which of them reading as people do excuses, if that is looked at.
+        self._excuses = [
+            signal.measure == "choices" and self._rare_at is not None
+            for _, signal in population.signals
+        ]
 
     def judge(
         self,
         profile: Profile,
         request: Request,
         pairs: list[int],
-        looks: list[int | None],
+        looks: list[int],
         *,
         counted: bool,
     ) -> bool:
@@ -115,22 +125,32 @@ class Judge:
         afresh = not held and any(profile.calm)
         if afresh:
             profile.calm_down()
-        new_pairs, choices, copied = 0.0, 0, 0.0
+        new_pairs, choices, evidence = 0.0, 0, 0.0
         if pairs:
             today = counted or ts >= profile.windows[-1][START]
             new_pairs = profile.see_pairs(pairs, today=today)
-            for look in looks:
-                if look is not None:
-                    said = self._popularity.copied[look]
+            popularity = self._popularity
+            for pair, look in zip(pairs, looks, strict=False):  # looks: none unless chosen
+                if look >= 0:
                     choices += 1
-                    copied += said
-                    profile.weigh(said)
+                    evidence += popularity.tenths[look] / 10
+                    profile.weigh(popularity.copied[look])
+                elif popularity.copied[~look] < 0 and pair & _PAIR_BITS != profile.returned_to:
+                    # Heavy readers are the last ones at most of what is popular: it still speaks
+                    # for a person. What is rare says nothing, nor one favourite again and again.
+                    profile.returned_to = pair & _PAIR_BITS
+                    profile.weigh(popularity.copied[~look])
+            honest = not held and self._reads_like_people(profile)
+            if choices:
+                if not popularity.tells:
+                    evidence = 0.0
+                evidence += self._follow(profile, request, honest=honest)
             if counted:
-                self._learn(profile, pairs, chosen=bool(looks), held=held)
+                self._learn(profile, pairs, chosen=bool(looks), honest=honest)
         load = counted * (_LIGHT if _is_light(request) else 1.0)
-        profile.count(ts, int(counted), load, new_pairs, choices, copied)
+        profile.count(ts, int(counted), load, new_pairs, choices, evidence)
         # A count that stays as it was stays below the height at which it is looked at again.
-        changed = (load > 0) | (new_pairs > 0) << 1 | (choices > 0) << 2 | (copied > 0) << 3
+        changed = (load > 0) | (new_pairs > 0) << 1 | (choices > 0) << 2 | (evidence > 0) << 3
         windows, heights, suspicious = profile.windows, profile.heights, False
         for i, place, at in self._looks[-1 if afresh else changed]:
             count = windows[i][place]
@@ -154,7 +174,13 @@ class Judge:
         """
         profile.count(request.ts, 1, _LIGHT if _is_light(request) else 1.0, 0.0, 0, 0.0)
         if chosen:
-            self._learn(profile, foreign_pairs(request), chosen=True, held=True)
+            self._learn(profile, foreign_pairs(request), chosen=True, honest=False)
+
+    def own(self, profile: Profile, request: Request) -> None:
+        """Remember that what an account generates is its own: later requests may not say so."""
+        pairs = [hash64(pair_id) for pair_id in request.pair_ids]
+        profile.see_pairs(pairs, today=False)
+        self._popularity.learn(pairs, profile.mark, counted=False, chosen=True)
 
     @property
     def _rare_level(self) -> float:
@@ -165,8 +191,19 @@ class Judge:
         level = self._rare_level * self._leeway(profile)
         return profile.rare >= level and profile.copied_share >= _COPIED_THROTTLE
 
-    def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, held: bool) -> None:
-        honest = not held and profile.rare < _RARE_LEARNED_MAX * self._rare_level
+    def _follow(self, profile: Profile, request: Request, *, honest: bool) -> float:
+        """Return what it says how this choice follows the last one, decibans, and learn from it."""
+        gap_s, before = request.ts - profile.chosen_s, profile.chosen_number
+        number = number_of(request.pair_ids[0]) if len(request.pair_ids) == 1 else None
+        said = self._pace.haste(gap_s) + self._pace.step(before, number)
+        if honest and profile.windows[-1][CHOICES] < _CHOICES_LEARNED_MAX:
+            self._pace.learn(gap_s, before, number)
+        profile.chosen_number = number
+        if gap_s >= ACT_S:
+            profile.chosen_s = request.ts
+        return said
+
+    def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, honest: bool) -> None:
         day = profile.windows[-1]
         self._popularity.learn(
             pairs,
@@ -199,6 +236,9 @@ class Judge:
         height = HEIGHTS[rung + 1]
         return height if height < level else level
 
+    def _reads_like_people(self, profile: Profile) -> bool:
+        return profile.rare < _RARE_LEARNED_MAX * self._rare_level
+
     def _level(self, profile: Profile, at: int) -> float:
         """Return the count from which a signal asks for a throttle, for this account."""
         level, habit_of = self.population.levels[at][0], self._habits[at]
@@ -206,6 +246,8 @@ class Judge:
             habit = profile.habit_requests if habit_of == "requests" else profile.habit_choices
             if habit.days >= _HABIT_DAYS:
                 level = max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
+        if self._excuses[at] and self._popularity.tells and self._reads_like_people(profile):
+            level = max(level, _LEEWAY_MAX * self.population.levels[at][0])
         return level * (self.tolerance * profile.standing.leeway)
 
     def _leeway(self, profile: Profile) -> float:

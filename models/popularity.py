@@ -154,10 +154,10 @@ class Popularity:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
         return self._readers[pair & _MASK]
 
-    def look(self, pairs: Sequence[int], reader: int) -> list[int | None]:
+    def look(self, pairs: Sequence[int], reader: int) -> list[int]:
         """Return for each pair its class, as an index of `copied` and `tenths`.
 
-        `None` where this account was the last to read it: coming back says nothing.
+        Where this account was the last to read it, the class's complement (`~`), below 0.
 
         Parameters
         ----------
@@ -165,16 +165,17 @@ class Popularity:
             Hashes of the pairs and of the account.
         """
         last, readers, mark = self._last, self._readers, reader % _MARKS + 1
-        found: list[int | None] = []
+        found: list[int] = []
         for pair in pairs:
             slot = pair & _MASK
-            found.append(None if last[slot] == mark else _CLASS_OF[readers[slot]])
+            of = _CLASS_OF[readers[slot]]
+            found.append(~of if last[slot] == mark else of)
         return found
 
     def evidence(self, pair: int, reader: int) -> float | None:
         """Return what it says that an account reads a pair, in decibans; above 0: a copier."""
         of = self.look((pair,), reader)[0]
-        return None if of is None else self._evidence[of]
+        return None if of < 0 else self._evidence[of]
 
     def learn(
         self,

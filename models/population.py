@@ -6,6 +6,7 @@ import msgspec
 
 from models.calibration import BELIEF_ACCOUNT_DAYS, DAY_FADING, RUNGS, Tail
 from models.config import DetectionConfig
+from models.pace import Pace, PaceWire
 from models.popularity import Popularity
 from models.population_state import GetRow, Growth, PopularityWire, Readings, Rows
 from models.scenarios import SCENARIOS, Scenario
@@ -37,6 +38,7 @@ class _Digest(msgspec.Struct, array_like=True):
     version: int
     tails: dict[str, Growth]
     popularity: Readings
+    pace: list[int] = []
 
 
 class _Wire(msgspec.Struct, array_like=True):
@@ -46,6 +48,7 @@ class _Wire(msgspec.Struct, array_like=True):
     popularity: PopularityWire
     told_s: float = 0.0
     wronged: float = 0.0
+    pace: PaceWire | None = None
 
 
 class Population:
@@ -75,6 +78,7 @@ class Population:
         self._p_ban = config.false_bans_per_100000_account_days / 100_000
         self.catalogue_told = config.catalogue_size
         self.popularity = Popularity()
+        self.pace = Pace()
         self.tails = [Tail(signal) for _, signal in self.signals]
         self._day = 0
         self._told_s = 0.0
@@ -166,7 +170,9 @@ class Population:
             return None
         self._told_s = now_s
         tails = {tail.signal.code: tail.tell() for tail in self.tails}
-        return msgspec.msgpack.encode(_Digest(_DIGEST_VERSION, tails, self.popularity.tell()))
+        return msgspec.msgpack.encode(
+            _Digest(_DIGEST_VERSION, tails, self.popularity.tell(), self.pace.tell())
+        )
 
     def merge(self, digest: bytes) -> None:
         """Learn from the accounts of another partition, what its `emit_digest` returned.
@@ -185,6 +191,8 @@ class Population:
             if any(not 0 <= k < RUNGS for growth in told.tails.values() for k in growth.tops):
                 raise ValueError("rungs that there are none of")
             self.popularity.merge(told.popularity, self.catalogue_told)
+            if told.pace:  # versions before told none
+                self.pace.merge(told.pace)
         except (ValueError, RecursionError) as error:
             raise DigestError(f"digest of {len(digest)} bytes: {error}") from error
         for tail in self.tails:
@@ -209,7 +217,15 @@ class Population:
             )
             for tail, levels in zip(self.tails, self.levels, strict=True)
         }
-        wire = _Wire(self._day, self._refit_at, tails, popularity, self._told_s, self._wronged)
+        wire = _Wire(
+            self._day,
+            self._refit_at,
+            tails,
+            popularity,
+            self._told_s,
+            self._wronged,
+            self.pace.to_wire(),
+        )
         return msgspec.msgpack.encode(wire), rows
 
     def restore(self, data: bytes, get: GetRow) -> None:
@@ -222,3 +238,5 @@ class Population:
                 tail.restore(known.days, known.tops, known.untold)
                 self.levels[i] = known.levels
         self.popularity.restore(wire.popularity, get)
+        if wire.pace is not None:
+            self.pace.restore(wire.pace)

@@ -18,7 +18,7 @@ _DAY_LG_K = 9
 #: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes, which
 #: is what the rest of a profile leaves of the two kilobytes.
 _SAMPLES_MAX = 10
-_SAMPLES_BYTES_MAX = 128
+_SAMPLES_BYTES_MAX = 96
 
 #: Requests of a banned account that are judged in full in each minute: one a second, by which it
 #: stays far beyond all that a day's levels allow. What comes beyond adds nothing to that.
@@ -30,10 +30,10 @@ _RARE_FADING = 0.9
 
 
 #: What a window holds, by position: when it began, then its counts by measure.
-START, REQUESTS, LOAD, NEW_PAIRS, CHOICES, COPIED = range(6)
+START, REQUESTS, LOAD, NEW_PAIRS, CHOICES, EVIDENCE = range(6)
 _EMPTY = (float("-inf"), 0, 0.0, 0.0, 0, 0.0)
 #: What is kept of each window: what is copied matters within the minute only.
-_ENDS = (COPIED + 1, COPIED, COPIED)
+_ENDS = (EVIDENCE + 1, EVIDENCE, EVIDENCE)
 #: On a new day the first of anything is worth a look.
 _FIRST = [1.0] * len(_EMPTY)
 
@@ -43,7 +43,7 @@ class Profile:
 
     Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
     that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `LOAD`, `NEW_PAIRS`,
-    `CHOICES` and `COPIED`.
+    `CHOICES` and `EVIDENCE`.
     `heights[i]` has in the same places the counts at which a look is due, `calm[i]` those to go
     back to with the next window after they were raised in a suspicious one.
 
@@ -55,6 +55,8 @@ class Profile:
 
     __slots__ = (
         "calm",
+        "chosen_number",
+        "chosen_s",
         "first_s",
         "habit_choices",
         "habit_requests",
@@ -67,6 +69,7 @@ class Profile:
         "reached",
         "read",
         "recent",
+        "returned_to",
         "samples",
         "standing",
         "taken_back",
@@ -92,6 +95,11 @@ class Profile:
         self.life_pairs = 0.0
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.recent = RecentRequests()
+        #: When it made its latest choice, and the number that the pair's id ends in.
+        self.chosen_s = 0.0
+        self.chosen_number: int | None = None
+        #: The popular pair (its hash's lower half) that it came back to last.
+        self.returned_to = 0
         #: Whether the population has unlearned the running day.
         self.taken_back = False
         self.samples: list[str] = []
@@ -172,7 +180,7 @@ class Profile:
         load: float,
         new_pairs: float,
         choices: int,
-        copied: float,
+        evidence: float,
     ) -> None:
         """Count in the window of each scale that the time falls into."""
         for i, window in enumerate(self.windows):
@@ -185,7 +193,7 @@ class Profile:
                     load,
                     new_pairs,
                     choices,
-                    copied if copied > 0 else 0.0,
+                    evidence if evidence > 0 else 0.0,
                 ]
                 if (calm := self.calm[i]) is not None:
                     self.heights[i], self.calm[i] = calm, None
@@ -198,8 +206,8 @@ class Profile:
                     window[NEW_PAIRS] += new_pairs
                 if choices:
                     window[CHOICES] += choices
-                    copied_here = window[COPIED] + copied
-                    window[COPIED] = copied_here if copied_here > 0 else 0.0
+                    evidence_here = window[EVIDENCE] + evidence
+                    window[EVIDENCE] = evidence_here if evidence_here > 0 else 0.0
 
     def raise_height(self, i: int, place: int, height: float) -> None:
         """Look again at this count within the window, and at the usual one in the next."""
@@ -251,6 +259,7 @@ class Profile:
                 habit_requests=(self.habit_requests.days, self.habit_requests.mean_log),
                 habit_choices=(self.habit_choices.days, self.habit_choices.mean_log),
                 standing=self.standing,
+                choice=(self.chosen_s, self.chosen_number, self.returned_to),
             )
         )
 
@@ -292,6 +301,7 @@ class Profile:
         profile.habit_requests = Habit(*wire.habit_requests)
         profile.habit_choices = Habit(*wire.habit_choices)
         profile.standing = wire.standing
+        profile.chosen_s, profile.chosen_number, profile.returned_to = wire.choice
         return profile
 
 

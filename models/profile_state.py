@@ -38,3 +38,6 @@ class ProfileWire(msgspec.Struct, array_like=True):
     habit_requests: tuple[int, float]
     habit_choices: tuple[int, float]
     standing: Standing
+    # When the latest choice was made, the number that its pair's id ends in, and the pair (hash)
+    # that it came back to last.
+    choice: tuple[float, int | None, int] = (0.0, None, 0)

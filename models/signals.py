@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-Measure = Literal["requests", "new_pairs", "choices", "rare_reads"]
+Measure = Literal["requests", "new_pairs", "choices", "evidence", "rare_reads"]
 #: What each measure tells of; a ban wants two kinds to agree.
 Kind = Literal["throughput", "coverage", "long tail"]
 
@@ -30,6 +30,9 @@ _WORDS: dict[str, _Words] = {
     "requests": _Words("r", "requests", "requests", "throughput"),
     "new_pairs": _Words("n", "pairs never seen before", "pairs", "coverage"),
     "choices": _Words("c", "pairs opened one by one", "pairs", "coverage"),
+    "evidence": _Words(
+        "e", "evidence of a copying program (10 is ten to one)", "decibans", "long tail"
+    ),
     "rare_reads": _Words("l", "pairs opened as only a copier would", "pairs", "long tail"),
 }
 
@@ -46,6 +49,9 @@ class Signal(msgspec.Struct, frozen=True):
         `new_pairs`: pairs that this account had never been given before, also by list pages.
         Coverage is the damage a copier does, and who looks at what is popular covers slowly.
         `choices`: pairs that it viewed or downloaded, coming straight back not counted.
+        `evidence`: what its choices say together for a program that copies, by how rare the pairs
+        are, how soon one follows the other and whether it is the next by number, see
+        `models.pace`; down to zero. Decibans: 10 are odds of ten to one, 20 of a hundred.
         `rare_reads`: those of its choices that a copier would have made, by the evidence in them,
         see `models.popularity`; what speaks against one counts negatively, down to zero.
     scale_s
@@ -69,6 +75,11 @@ class Signal(msgspec.Struct, frozen=True):
         return self.measure == "requests" or (
             self.measure == "rare_reads" and self.scale_s == DAY_S
         )
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether it weighs what was done instead of counting it."""
+        return self.measure in ("evidence", "rare_reads")
 
     @property
     def kind(self) -> Kind:

@@ -172,7 +172,7 @@ def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population)
     and with each strike there is half as much.
     """
     requests_per_unit, scale_s = 1.0, signal.scale_s
-    if signal.measure == "rare_reads":
+    if signal.is_evidence:
         # What a copier opens is too much in any number; what people open in a day is not.
         tail, scale_s = population.tail("choices", DAY_S) or tail, DAY_S
     elif signal.measure == "new_pairs":

@@ -176,7 +176,7 @@ class Activities:
         self._changed: dict[str, Day] = {}
 
     def observe(
-        self, request: Request, pairs: Sequence[int], looks: Sequence[int | None]
+        self, request: Request, pairs: Sequence[int], looks: Sequence[int]
     ) -> list[LinkActivity]:
         """Take note of a request that is new, opens pairs and hasn't been learned from yet.
 
@@ -202,7 +202,7 @@ class Activities:
         if len(pairs) < len(request.pair_ids):
             pair_ids = dict.fromkeys(pair_ids)
         for pair_id, pair, look in zip(pair_ids, pairs, looks, strict=True):
-            if look is not None:
+            if look >= 0:
                 day.choose(pair_id, pair, tenths[look], request.owner_id)
         day.hours |= 1 << int(ts // HOUR_S) % 24
         client = (request.ip, request.ja4, request.asn, request.links)

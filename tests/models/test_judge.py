@@ -9,6 +9,7 @@ from itertools import chain
 import pytest
 
 from models.hashing import hash64
+from models.profile import NEW_PAIRS
 from models.request import Request
 from tests.models.traffic import (
     CATALOGUE,
@@ -99,7 +100,7 @@ def test_own_pairs_failures_and_generations_are_no_coverage() -> None:
         [request("a", TODAY_S + n, pair_ids=[rare(n)], **told) for n, told in enumerate(spared)]
     )
     profile = partition.profile("a")
-    assert (profile.life_pairs, profile.read) == (0, 0)
+    assert (profile.windows[-1][NEW_PAIRS], profile.read) == (0, 0)
     assert profile.windows[-1][1] == 4
 
 

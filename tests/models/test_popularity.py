@@ -70,7 +70,7 @@ def state(popularity: Popularity) -> object:
 
 def copied(popularity: Popularity, pairs: list[int]) -> float:
     """Return how many reads of a copier it amounts to that a stranger reads these pairs."""
-    return sum(popularity.copied[look] for look in popularity.look(pairs, -1) if look is not None)
+    return sum(popularity.copied[look] for look in popularity.look(pairs, -1) if look >= 0)
 
 
 def test_nothing_is_evidence_before_anything_was_read() -> None:
@@ -201,8 +201,8 @@ def test_only_what_is_new_is_told_and_only_what_was_learned_here() -> None:
 
 def test_an_account_is_still_known_for_what_it_read_last_when_others_are_told_of() -> None:
     listener, teller = Popularity(), Popularity()
-    listener.learn(5, 9)
-    teller.learn(5, 10)
+    listener.learn((5,), 9)
+    teller.learn((5,), 10)
     listener.merge(teller.tell(), CATALOGUE)
     assert listener.readers(5) == 2
     assert listener.evidence(5, 9) is None

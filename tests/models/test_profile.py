@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.profile import (
     CHOICES,
-    COPIED,
+    EVIDENCE,
     LOAD,
     NEW_PAIRS,
     REQUESTS,
@@ -73,10 +73,11 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     third = 1 / 3
     profile.windows = [[1.7e9 + third, 2**40, third, third, 2**40, third] for _ in SCALES_S]
     for i in range(len(SCALES_S)):
-        for place in (LOAD, NEW_PAIRS, CHOICES, COPIED):
+        for place in (LOAD, NEW_PAIRS, CHOICES, EVIDENCE):
             profile.heights[i][place] = third
             profile.raise_height(i, place, third)
-    profile.reached = {f"{n:02d}": 120 for n in range(10)}
+    profile.reached = {f"{n:02d}": 120 for n in range(11)}
+    profile.chosen_s, profile.chosen_number, profile.returned_to = third, 10**15 - 1, 2**32 - 1
     profile.rare = profile.rare_height = profile.read = third
     for habit in (profile.habit_requests, profile.habit_choices):
         for n in range(400):

@@ -161,12 +161,12 @@ class Partition:
         """Return all that later judgements depend on, without the books of how it is stored."""
         self.checkpoint()
         assert self.population is not None
-        day, refit_at, tails, popularity, told_s, wronged = msgspec.msgpack.decode(self.population)
+        day, refit_at, tails, popularity, *rest = msgspec.msgpack.decode(self.population)
         numbers = popularity[:5] + popularity[8:]  # without the books of copies and changes
         fresh = self._start().population.popularity
         return {
             "profiles": {name: in_order(data) for name, data in self.profiles.items()},
-            "population": (day, refit_at, told_s, wronged, tails, numbers),
+            "population": (day, refit_at, tails, numbers, rest),
             "readers": slots(fresh),
         }
 

@@ -21,7 +21,7 @@ def test_a_sweep_is_throttled_below_its_own_pace(told: Told, attack: str) -> Non
     for decisions in members:
         assert decisions
         assert all(decision.limit_per_minute is not None for decision in decisions)
-        assert decisions[0].reasons[0].signal.startswith("pairs")
+        assert decisions[0].reasons[0].signal.startswith(("pairs", "evidence"))
         assert decisions[0].evidence.distinct_pairs < 2_000
 
 

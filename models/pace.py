@@ -1,0 +1,148 @@
+"""How people go from one pair to the next: programs are faster, and walk by number."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import accumulate
+from statistics import NormalDist
+
+#: Choices within this time are one act: pages that fetch what they show do so.
+ACT_S = 0.5
+#: Classes of the time from one act to the next, two to a doubling.
+CLASSES = 24
+#: What is believed before any were seen: people take so long (median, sigma of the logarithm), and
+#: so rarely open what is next by number. It weighs as much as so many choices.
+_BELIEF_S, _BELIEF_SIGMA = 12.0, 1.2
+_BELIEF_STEPS = 0.05
+_BELIEF_CHOICES = 150.0
+#: What is learned is followed at this pace, and the last few hundred paces weigh most.
+_RENEW_CHOICES, _RENEW_FADING = 64, 0.998
+#: Ids at most so far apart are next to each other: a walker steps over what it has.
+_STEP_MAX = 4
+#: The most that one choice says for either (decibans): one click must not decide.
+_EVIDENCE_MAX = 12.0
+_LAST_NUMBER = re.compile(r"(\d{1,15})\D{0,8}$")
+
+
+def number_of(pair_id: str) -> int | None:
+    """Return the number that an id ends in, up to a few letters behind it.
+
+    >>> number_of("/images/0041.png"), number_of("welcome")
+    (41, None)
+    """
+    found = _LAST_NUMBER.search(pair_id)
+    return int(found[1]) if found else None
+
+
+def class_of(gap_s: float) -> int:
+    """Return the class of a time between choices, `ACT_S` or more."""
+    return min(int(2 * math.log2(gap_s / ACT_S)), CLASSES - 1)
+
+
+#: Counts, when to renew, what is untold, and what a time and a step say until then.
+PaceWire = tuple[list[float], float, list[int], list[float], float]
+
+
+class Pace:
+    """Weighs how soon one choice follows another, and whether it is the next by number.
+
+    A choice that only a share *p* of honest ones follow as soon is believed 1 / 2√*p* times as
+    much of a program. Over honest choices that is 1 on average, whatever their pace: it is a bet
+    against the account at fair odds (Shafer et al., Test Martingales, Bayes Factors and p-Values,
+    2011). What is next by number is believed as much more as it is rare among the honest.
+
+    Choices within half a second are one act: pages that fetch what they show do so.
+
+    Examples
+    --------
+    >>> pace = Pace()
+    >>> round(pace.haste(1.0)), round(pace.haste(30.0))
+    (4, -3)
+    """
+
+    __slots__ = ("_counts", "_haste", "_renew_at", "_step", "untold")
+
+    def __init__(self) -> None:
+        #: Honest choices by class, and behind these: steps, and choices that could have been one.
+        self._counts = [0.0] * (CLASSES + 2)
+        #: What other partitions have not been told yet.
+        self.untold = [0] * (CLASSES + 2)
+        self._renew_at = 0.0
+        self._renew()
+
+    def haste(self, gap_s: float) -> float:
+        """Return what a time between choices says for a program, decibans."""
+        return 0.0 if gap_s < ACT_S else self._haste[class_of(gap_s)]
+
+    def step(self, before: int | None, number: int | None) -> float:
+        """Return what it says that ids with these numbers follow each other, decibans."""
+        return self._step if is_step(before, number) else 0.0
+
+    def learn(self, gap_s: float, before: int | None, number: int | None) -> None:
+        """Learn from an honest choice."""
+        if gap_s >= ACT_S:
+            self._count(class_of(gap_s))
+        if before is not None and number is not None:
+            self._count(CLASSES + 1)
+            if is_step(before, number):
+                self._count(CLASSES)
+        self._renew_at -= 1
+        if self._renew_at <= 0:
+            self._renew()
+
+    def _count(self, at: int) -> None:
+        self._counts[at] += 1
+        self.untold[at] += 1
+
+    def tell(self) -> list[int]:
+        """Return what was learned since the last time, for others to `merge`."""
+        told, self.untold = self.untold, [0] * (CLASSES + 2)
+        return told
+
+    def merge(self, told: Sequence[int]) -> None:
+        """Learn what another partition has told.
+
+        Raises
+        ------
+        ValueError
+            It is of another shape.
+        """
+        if len(told) != len(self._counts) or min(told) < 0:
+            raise ValueError("a pace of another shape than ours")
+        self._counts = [a + b for a, b in zip(self._counts, told, strict=True)]
+        self._renew()
+
+    def _renew(self) -> None:
+        self._renew_at = _RENEW_CHOICES
+        counts = self._counts = [count * _RENEW_FADING for count in self._counts]
+        total = sum(counts[:CLASSES]) + _BELIEF_CHOICES
+        self._haste = [
+            min(-10 * math.log10(2 * math.sqrt((count + believed) / total)), _EVIDENCE_MAX)
+            for count, believed in zip(accumulate(counts[:CLASSES]), _BELIEVED, strict=True)
+        ]
+        steps, choices = counts[CLASSES:]
+        share = (steps + _BELIEF_STEPS * _BELIEF_CHOICES) / (choices + _BELIEF_CHOICES)
+        self._step = min(max(-10 * math.log10(2 * share), 0.0), _EVIDENCE_MAX)
+
+    def to_wire(self) -> PaceWire:
+        """Return the state as plain values."""
+        return self._counts[:], self._renew_at, self.untold[:], self._haste[:], self._step
+
+    def restore(self, wire: PaceWire) -> None:
+        """Take up what `to_wire` returned."""
+        self._counts, self._renew_at, self.untold, self._haste, self._step = wire
+
+
+def is_step(before: int | None, number: int | None) -> bool:
+    """Whether ids with these numbers are next to each other."""
+    return before is not None and number is not None and 0 < abs(number - before) <= _STEP_MAX
+
+
+_NORMAL = NormalDist(math.log(_BELIEF_S), _BELIEF_SIGMA)
+#: Of the choices that are believed in, those up to each class.
+_BELIEVED = [
+    _BELIEF_CHOICES * _NORMAL.cdf(math.log(ACT_S) + (n + 1) / 2 * math.log(2))
+    for n in range(CLASSES - 1)
+] + [_BELIEF_CHOICES]
