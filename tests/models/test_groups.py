@@ -220,6 +220,27 @@ def test_another_order_of_arrival_finds_the_same_members(seed: int) -> None:
     assert judged(told)[0] == found
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_records_that_overtake_each_other_by_a_minute_lead_to_the_same_reviews_and_members(
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    told = told_of(*copiers(12, 70, seed=seed), *people(30, 30, seed=seed))
+    mixed = sorted(told, key=lambda activity: activity.at_s + chance.uniform(0, 60))
+    one, other = (new_groups().observe(some, range(len(some))) for some in (told, mixed))
+    assert [review.decision_id for review in one.reviews] == [
+        review.decision_id for review in other.reviews
+    ]
+    first, moved = (
+        {verdict.account_id: verdict.at_s for verdict in reversed(judgement.verdicts)}
+        for judgement in (one, other)
+    )
+    assert first.keys() == moved.keys()
+    for name, at_s in first.items():
+        told_s = [activity.at_s for activity in told if activity.account_id == name]
+        assert abs(told_s.index(at_s) - told_s.index(moved[name])) <= 1
+
+
 def test_a_log_cut_anywhere_and_continued_from_snapshots_gives_the_same() -> None:
     days = [one for day in range(3) for one in (*copiers(8, 40, day=day), *people(20, 20, day=day))]
     told = told_of(*days)
@@ -255,9 +276,8 @@ def test_ids_of_decisions_do_not_depend_on_offsets() -> None:
 
 
 def test_a_link_of_very_many_accounts_stays_small_and_those_who_copy_are_still_found() -> None:
-    crowd = told_of(*people(600, 12))
     groups = new_groups()
-    groups.observe(crowd, range(len(crowd)))
+    assert judged(told_of(*people(600, 12)), groups) == (set(), 0)
     found, _ = judged(told_of(*copiers(20, 80, day=1)), groups)
     assert found == {f"copier_{n}" for n in range(20)}
     (row,) = groups.snapshot().groups.values()
