@@ -159,13 +159,18 @@ def allow(speaker: Speaker, scope: str, value: str, until: str | None, for_: str
 
 @_command("release")
 @click.argument("scope", type=click.Choice(["account", "link"]))
-@click.argument("value")
-def release(speaker: Speaker, scope: str, value: str) -> None:
+@click.argument("values", metavar="VALUE...", nargs=-1, required=True)
+def release(speaker: Speaker, scope: str, values: tuple[str, ...]) -> None:
     """Lift what is in force for an account, or for all with a link.
+
+    \b
+    pairwatch release account acct_17 acct_18 --why "gateway logged wrong pairs; incident 4711"
+    pairwatch release link org:example.com --why ...
 
     It may be judged anew; `overturn` says that the decision was wrong, `allow` keeps it away.
     """
-    speaker.say(Release, subject=to_subject(scope, value))
+    for value in values:
+        speaker.say(Release, subject=to_subject(scope, value))
 
 
 @_command("approve")

@@ -93,6 +93,28 @@ def test_one_pair_id_for_everything_hits_nobody() -> None:
     assert partition.decisions == []
 
 
+def test_pair_ids_that_are_new_each_time_end_in_the_breaker() -> None:
+    partition = after_a_usual_hour()
+    fresh = people(NOON_S + HOUR_S, 4 * 3_600)
+    partition.observe([msgspec.structs.replace(one, pair_ids=[one.request_id]) for one in fresh])
+    assert len(meant(partition)) <= 0.1 * 300 + 8
+    assert partition.detector.docket.breaker.is_open
+    assert not any(each.action == "ban" and not each.simulated for each in partition.decisions)
+
+
+def test_copiers_below_the_share_are_stopped_and_open_nothing() -> None:
+    partition = after_a_usual_hour()
+    start_s = NOON_S + HOUR_S
+    copying = [
+        request(f"copier_{n}", start_s + n + 2 * i, pair_ids=[f"rare_{n}_{i}"])
+        for n in range(12)
+        for i in range(400)
+    ]
+    partition.observe(sorted([*people(start_s, 900, seed=2), *copying], key=lambda one: one.ts))
+    assert meant(partition) == {f"copier_{n}" for n in range(12)}
+    assert not partition.detector.docket.breaker.is_open
+
+
 def test_a_clock_that_jumps_and_comes_back_hits_nobody() -> None:
     partition = after_a_usual_hour()
     for start_s in (NOON_S + 1.9 * HOUR_S, NOON_S + HOUR_S, NOON_S + DAY_S, NOON_S + 1.2 * HOUR_S):

@@ -236,6 +236,14 @@ async def test_a_duration_ends_that_long_after_it_was_said(office: Office) -> No
     assert seconds(message.expires_at) - message.issued_s == pytest.approx(7 * 86_400, abs=60)
 
 
+async def test_many_accounts_are_released_with_one_call(office: Office) -> None:
+    result = await office.run("release", "account", "a", "b", "c", "--why", "wrong pairs")
+    assert [line.split(" (")[0] for line in result.stdout.splitlines()] == [
+        f"said: release account {name}" for name in "abc"
+    ]
+    assert len(await office.log()) == 3
+
+
 async def test_a_person_reads_one_line_and_is_named_by_their_login(office: Office) -> None:
     office.env["LOGNAME"] = "jo"
     result = await office.run("mode", "enforce", "--why", "a week without a false alarm")
