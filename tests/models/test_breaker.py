@@ -48,7 +48,7 @@ def meant(partition: Partition) -> set[str]:
 
 def test_all_timestamps_equal_ends_in_the_breaker() -> None:
     partition = after_a_usual_hour()
-    stuck = people(NOON_S + HOUR_S, 6_000)
+    stuck = people(NOON_S + HOUR_S, 20_000)
     partition.observe([msgspec.structs.replace(one, ts=NOON_S + HOUR_S) for one in stuck])
     assert partition.detector.docket.breaker.is_open
     assert len(partition.decisions) > 100
@@ -124,7 +124,7 @@ def test_a_clock_that_jumps_and_comes_back_hits_nobody() -> None:
 
 def test_only_a_person_closes_it() -> None:
     partition = after_a_usual_hour()
-    stuck = people(NOON_S + HOUR_S, 6_000)
+    stuck = people(NOON_S + HOUR_S, 20_000)
     partition.observe([msgspec.structs.replace(one, ts=NOON_S + HOUR_S) for one in stuck])
     partition.observe(people(NOON_S + 30 * HOUR_S, 3_600, seed=3))
     assert partition.detector.docket.breaker.is_open
