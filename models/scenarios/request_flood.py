@@ -10,9 +10,9 @@ from models.signals import DAY_S, HOUR_S, MINUTE_S, Signal
 SCENARIO = Scenario(
     name="request-flood",
     signals=(
-        Signal("requests", MINUTE_S, usual=6, excess=120),
-        Signal("requests", HOUR_S, usual=30, excess=2_000),
-        Signal("requests", DAY_S, usual=40, excess=10_000),
+        Signal("requests", MINUTE_S, usual=6, excess=240),
+        Signal("requests", HOUR_S, usual=30, excess=8_000),
+        Signal("requests", DAY_S, usual=40, excess=60_000),
     ),
     stake=1,
 )

@@ -155,3 +155,67 @@ def test_looking_only_at_counts_that_have_changed_misses_nothing() -> None:
     assert sparing.decisions
     assert sparing.decisions == thorough.decisions
     assert sparing.known() == thorough.known()
+
+
+def test_what_an_account_generates_is_its_own_where_no_owner_is_logged() -> None:
+    partition = experienced()
+    made = [f"new_{n}" for n in range(50)]
+    steps = chain.from_iterable(
+        (("generate", pair), ("view", pair), ("view", pair)) for pair in made
+    )
+    partition.observe(
+        [
+            request("program", TODAY_S + 9.0 * n, action=action, pair_ids=[pair])
+            for n, (action, pair) in enumerate(steps)
+        ]
+    )
+    profile = partition.profile("program")
+    assert (profile.windows[-1][NEW_PAIRS], profile.read) == (0, 0)
+    assert not partition.decisions
+
+
+def test_a_walk_by_number_is_throttled_after_a_few_pairs_also_before_anything_is_known() -> None:
+    partition = Partition()
+    partition.observe(
+        [request("w", TODAY_S + 2.0 * n, action="view", pair_ids=[f"p_{n}"]) for n in range(20)]
+    )
+    first = partition.decisions[0]
+    assert (first.action, first.value) == ("throttle", "w")
+    assert first.evidence.requests < 12
+
+
+def test_one_request_a_second_is_throttled_within_the_first_minute_of_a_service() -> None:
+    rng, partition = random.Random(6), Partition()
+    partition.observe(
+        [
+            request("s", TODAY_S + 1.0 * n, action="view", pair_ids=[f"{rng.getrandbits(128):x}z"])
+            for n in range(60)
+        ]
+    )
+    assert partition.decisions[0].value == "s"
+    assert {decision.action for decision in partition.decisions} == {"throttle"}
+
+
+def test_a_program_of_a_customer_at_two_requests_a_second_is_left_alone_from_the_first_day() -> (
+    None
+):
+    partition = Partition()
+    partition.observe(
+        [
+            request("api", TODAY_S + 0.5 * n, action="generate", pair_ids=[f"made_{n}"])
+            for n in range(15_000)
+        ]
+    )
+    assert not partition.decisions
+
+
+def test_an_api_that_reads_what_people_read_all_day_is_left_alone() -> None:
+    partition = experienced()
+    reads = sorted((one for one in _past() if one.action == "view"), key=lambda one: one.request_id)
+    partition.observe(
+        [
+            request("reader", TODAY_S + 20.0 * n, action="view", pair_ids=one.pair_ids)
+            for n, one in enumerate(reads[:1_500])
+        ]
+    )
+    assert not partition.decisions

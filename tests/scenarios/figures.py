@@ -134,6 +134,7 @@ class Run(msgspec.Struct, frozen=True):
         return [
             case
             for result in self.results
+            if detector in result.figures
             for case in result.figures[detector].cases
             if case.attack == attack
         ]

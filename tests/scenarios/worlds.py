@@ -84,7 +84,12 @@ def judge(spec: Spec, config: DetectionConfig, partitions: int, thresholds: Thre
         world,
         {
             OURS: Pairwatch(config, partitions),
-            BY_ITSELF: Pairwatch(config, partitions, groups=False),
+            # Only groups are compared with and without their models.
+            **(
+                {BY_ITSELF: Pairwatch(config, partitions, groups=False)}
+                if TOGETHER.keys() & set(spec.attacks)
+                else {}
+            ),
             BUCKET: LeakyBucket(),
             WINDOW: FixedWindow(),
             PAIRS: PairsADay(thresholds.pairs),
