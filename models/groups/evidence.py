@@ -105,16 +105,17 @@ def weigh(members: Sequence[Member]) -> Weighed:
     missed = np.exp(-expected)
     meets = 1 - missed
     divided = _MISTAKES + _LIFE_BESIDE * meets
-    amounts = np.vstack(
-        [
-            _ADDED[:, tenths] * ~(shared | is_member[owners]),
-            np.log(np.where(shared, divided, 1 - divided)),
-            expected * ~shared,
-            meets,
-            shared,
-        ]
-    )
-    *added, overlap, unmet, met, in_common = _summed(amounts, sizes)
+    apart = ~shared
+    # With a column to end the last member's, who may have none.
+    amounts = np.zeros((len(HONEST_PARTS) + 4, len(pairs) + 1))
+    added, (overlaps, unmets, mets, twice) = np.split(amounts[:, :-1], [len(HONEST_PARTS)])
+    np.multiply(_ADDED.take(tenths, axis=1), apart & ~is_member[owners], out=added)
+    np.log(np.where(shared, divided, 1 - divided), out=overlaps)
+    np.multiply(expected, apart, out=unmets)
+    mets[:], twice[:] = meets, shared
+    ends = np.cumsum(sizes)
+    sums = np.add.reduceat(amounts, ends - sizes, axis=1) * (sizes > 0)
+    overlap, unmet, met, in_common = sums[len(HONEST_PARTS) :]
 
     honest = np.log1p(-_IN_COMMON) * (sizes - in_common) - _TASTES * unmet
     if in_common.any():
@@ -122,7 +123,7 @@ def weigh(members: Sequence[Member]) -> Weighed:
         said = np.log(np.maximum(1 - apart, _LEAST_CHANCE))
         honest += [np.bincount(whose[shared], one, count) for one in said]
     scale = np.maximum(chosen / np.maximum(sizes, 1), 1.0)
-    rare = _mean_of_odds(scale * np.array(added))
+    rare = _mean_of_odds(scale * sums[: len(HONEST_PARTS)])
     return Weighed(
         own=past + rare + _DECIBANS * scale * (overlap - honest.max(axis=0)),
         shared=in_common,
@@ -138,13 +139,6 @@ def _made_twice(pairs: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
         return np.zeros(len(pairs), dtype=np.bool_)
     at = np.minimum(np.searchsorted(twice, pairs), len(twice) - 1)
     return np.asarray(twice[at] == pairs)
-
-
-def _summed(amounts: Floats, sizes: npt.NDArray[np.int64]) -> Floats:
-    """Sum the columns of each member, who has so many of them one after the other."""
-    ends = np.cumsum(sizes)
-    sums = np.add.reduceat(np.hstack([amounts, np.zeros((len(amounts), 1))]), ends - sizes, axis=1)
-    return np.asarray(sums * (sizes > 0))
 
 
 def _choices_of_others(
