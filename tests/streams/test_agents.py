@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from faust.types import TP
 from models.request import Request
 from streams import agents
 from streams.app import App, create_app
+from streams.control.verifier import Verifier
 from streams.outbox import Row
 from streams.partitions import partition_of
 from streams.settings import Settings, State, Topics
@@ -183,3 +185,46 @@ async def test_judge_counts_the_events_of_accounts_that_belong_elsewhere(tmp_pat
     mixed = [record(0, view("bob", 0)), record(1, view("ann", 6)), record(2, view("ann", 7))]
     await agents.judge(app, second, mixed)
     assert app.metrics.registry.get_sample_value("pairwatch_misrouted_events_total") == 2
+
+
+@pytest.mark.parametrize("topic", ["requests_by_account", "link_activity", "notices", "control"])
+async def test_the_operator_can_have_a_message_of_any_topic_set_aside(
+    tmp_path: Path, topic: str
+) -> None:
+    app, sent = app_for(tmp_path, is_keyed=False)
+    with_state(app)
+    tp = TP(getattr(app.settings.topics, topic), 0)
+    app.skipped = frozenset({(tp, 0)})
+    app.verifier = Verifier(app.settings.control)
+    handle = {
+        "requests_by_account": agents.judge,
+        "link_activity": agents.judge_links,
+        "notices": agents.heed,
+        "control": agents.take_orders,
+    }[topic]
+    await handle(app, tp, [record(0, b"brings a bug out"), record(1, b"brings none out")])
+    letters = [
+        assert_valid_dead_letter(value or b"")
+        for _, value in sent.by_topic[app.settings.topics.dead_letters]
+    ]
+    assert [letter["source"]["offset"] for letter in letters] == [0, 1]
+    assert letters[0]["reason"] == "skipped" != letters[1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "hours_ahead"), [(12, 0), (2**32 - 1, 0), (1, 4), (1, 10**9)]
+)
+async def test_a_digest_that_nobody_can_have_told_is_set_aside(
+    tmp_path: Path, partition: int, hours_ahead: int
+) -> None:
+    app, sent = app_for(tmp_path, is_keyed=False)
+    with_state(app)
+    hour = int(time.time() // 3_600)
+    tp = TP(app.settings.topics.notices, 0)
+    told = [
+        struct.pack(">cIq?", b"\x00", number, hour + ahead, False) + b"learned"
+        for number, ahead in ((1, 0), (partition, hours_ahead))
+    ]
+    await agents.heed(app, tp, [record(at, value) for at, value in enumerate(told)])
+    (letter,) = sent.by_topic[app.settings.topics.dead_letters]
+    assert letter[0] == f"{tp.topic}:0:1".encode()
