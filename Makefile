@@ -41,9 +41,10 @@ test: $(READY) ## Run the tests, on the embedded broker
 test-kafka: $(READY) ## Run the integration and fault tests on Apache Kafka
 	PAIRWATCH_TEST_BROKER=kafka $(BIN)/python -m pytest -m "integration or kafka" $(ARGS)
 
-soak: $(READY) ## Try faults and fuzzing at length: some 200 kills, millions of inputs
+soak: $(READY) ## Try faults, fuzzing and memory at length: 200 kills, millions of inputs, weeks
 	PAIRWATCH_TEST_BROKER=kafka PAIRWATCH_TEST_KILLS=200 PAIRWATCH_TEST_OUTAGE_S=60 \
-	PAIRWATCH_TEST_INPUTS=250000 $(BIN)/python -m pytest tests/faults tests/fuzz $(ARGS)
+	PAIRWATCH_TEST_INPUTS=250000 PAIRWATCH_TEST_DAYS=56 \
+	$(BIN)/python -m pytest tests/faults tests/fuzz tests/streams/test_memory.py $(ARGS)
 
 check: $(READY) ## Lint, check formatting, types and who may import whom
 	$(BIN)/ruff check

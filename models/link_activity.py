@@ -165,7 +165,7 @@ def links_of(request: Request) -> list[str]:
     links = request.links
     names = sorted(links)[:_TOLD_LINKS_MAX] if len(links) > 1 else links
     found = [f"{name}:{links[name]}"[:LINK_CHARS_MAX] for name in names if links[name]]
-    if request.ip and (network := _network(request.ip)):
+    if request.ip and (network := network_of(request.ip)):
         found.append(network)
     if request.ja4 and request.asn is not None:
         found.append(f"client:{request.ja4}|{request.asn}"[:LINK_CHARS_MAX])
@@ -174,7 +174,7 @@ def links_of(request: Request) -> list[str]:
 
 #: Addresses come again within moments; 16 Ki of them are 3 MB.
 @lru_cache(maxsize=1 << 14)
-def _network(ip: str) -> str | None:
+def network_of(ip: str) -> str | None:
     """Return the /24 or /48 that an address lies in, `None` if it is no address."""
     try:
         address = ipaddress.ip_address(ip)

@@ -31,9 +31,10 @@ _END_S = 5.0
 
 
 class Failure(msgspec.Struct, array_like=True, tag="failure"):
-    """What went wrong with a share: a bug, in the words of its traceback."""
+    """What went wrong with a share: what an operator can mend, or a bug with its traceback."""
 
-    trace: str
+    why: str
+    is_bug: bool
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -121,9 +122,7 @@ class Crew:
                 answer = _decode_answer(pipe.recv_bytes())
             except (EOFError, OSError):
                 self._fail()
-            if isinstance(answer, Failure):
-                raise RuntimeError(f"while judging in another process:\n{answer.trace}")
-            outcomes.append(answer)
+            outcomes.append(_checked(answer))
         return outcomes
 
     def _fail(self) -> None:
@@ -133,9 +132,7 @@ class Crew:
         for pipe in self._pipes:
             try:
                 while pipe.poll():
-                    answer = _decode_answer(pipe.recv_bytes())
-                    if isinstance(answer, Failure):
-                        raise RuntimeError(f"while judging in another process:\n{answer.trace}")
+                    _checked(_decode_answer(pipe.recv_bytes()))
             except (EOFError, OSError):
                 continue
         codes = [process.exitcode for process in self._processes if process.exitcode]
@@ -155,6 +152,14 @@ class Crew:
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+def _checked(answer: Outcome | Failure) -> Outcome:
+    if isinstance(answer, Outcome):
+        return answer
+    if answer.is_bug:
+        raise RuntimeError(f"while judging in another process:\n{answer.why}")
+    raise OperatorError(answer.why)
 
 
 @contextmanager
@@ -182,8 +187,10 @@ def _work(
             pipe.send_bytes(_encode(judges.judge(_decode_stretches(pipe.recv_bytes()))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the log is at its end, or another is gone and whoever gave the work says why
+    except OperatorError as error:
+        pipe.send_bytes(_encode(Failure(str(error), is_bug=False)))
     except Exception:
-        pipe.send_bytes(_encode(Failure(traceback.format_exc())))
+        pipe.send_bytes(_encode(Failure(traceback.format_exc(), is_bug=True)))
 
 
 class _Mail:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ from models.detector import Detector
 from models.groups import Groups
 from models.observation import Observation
 from models.share import Meet, Rank, Share, Stretch, keep
+from streams.errors import OperatorError
 from streams.partitions import partition_of
 
-#: Live profiles and groups of all partitions; the rest are kept encoded.
-_ACCOUNTS_LIVE_MAX = 50_000
-_GROUPS_LIVE_MAX = 50_000
+#: What each store of idle rows keeps in memory; there are three for each process.
+CACHE_KIB = 8_192
 
 
 class Setup(NamedTuple):
@@ -31,6 +32,8 @@ class Setup(NamedTuple):
         The topics that decisions name.
     partitions
         How many there are.
+    live_max
+        Accounts of all partitions, and groups, that are held live; the rest are kept encoded.
     """
 
     config: DetectionConfig
@@ -38,6 +41,7 @@ class Setup(NamedTuple):
     requests: str
     links: str
     partitions: int
+    live_max: int
 
 
 class Outcome(msgspec.Struct, array_like=True, tag="outcome"):
@@ -70,8 +74,7 @@ class Judges:
         self, setup: Setup, share_of: Sequence[int], number: int, meet: Meet = keep
     ) -> None:
         own = [n for n, share in enumerate(share_of) if share == number]
-        self._live_max = max(_ACCOUNTS_LIVE_MAX // setup.partitions, 1)
-        self._groups_live_max = max(_GROUPS_LIVE_MAX // setup.partitions, 1)
+        self._live_max = max(setup.live_max // setup.partitions, 1)
         self._profiles, self._choices, self._links = (_Idle() for _ in range(3))
         self._detectors = {
             n: Detector(
@@ -109,34 +112,53 @@ class Judges:
         return outcome
 
     def _let_idle(self) -> None:
-        # Twice the number, so that encoding is paid for once in a while and not every time.
+        # Half of them at a time, so that encoding is paid for once in a while.
         for detector in self._detectors.values():
-            if detector.live_accounts > 2 * self._live_max:
+            if detector.live_accounts > self._live_max:
                 snapshot = detector.snapshot()
                 self._profiles.keep(snapshot.profiles)
                 self._choices.keep(snapshot.choices)
-                detector.trim(self._live_max)
+                detector.trim(self._live_max // 2)
         for groups in self._groups.values():
-            if groups.live_groups > 2 * self._groups_live_max:
+            if groups.live_groups > self._live_max:
                 self._links.keep(groups.snapshot().groups)
-                groups.trim(self._groups_live_max)
+                groups.trim(self._live_max // 2)
 
 
 class _Idle:
-    """What is not live, encoded."""
+    """What is not live, encoded, in a temporary file that ends with this process.
+
+    Accounts come and go without end, and so does what is known of them.
+    """
 
     def __init__(self) -> None:
-        self._rows: dict[str, bytes] = {}
+        # No name: a private database that lies on disk as far as it does not fit its cache.
+        self._rows = sqlite3.connect("", isolation_level=None)
+        self._rows.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._rows.execute("PRAGMA journal_mode = OFF")
+        self._rows.execute("CREATE TABLE rows (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        self._is_empty = True
         #: Times that something was asked for that is not here.
         self.missed = 0
 
     def get(self, name: str) -> bytes | None:
-        row = self._rows.get(name)
-        self.missed += row is None
-        return row
+        found: tuple[bytes] | None = None
+        if not self._is_empty:
+            found = self._rows.execute("SELECT value FROM rows WHERE name = ?", (name,)).fetchone()
+        self.missed += found is None
+        return found[0] if found else None
 
     def keep(self, rows: dict[str, bytes]) -> None:
-        self._rows.update(rows)
+        self._is_empty = False
+        try:
+            self._rows.execute("BEGIN")
+            self._rows.executemany("REPLACE INTO rows VALUES (?, ?)", rows.items())
+            self._rows.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise OperatorError(
+                f"what is known of idle accounts can't be kept in temporary files: {error}; "
+                "SQLITE_TMPDIR may name another folder"
+            ) from None
 
 
 def _home_of(partitions: int) -> Callable[[str], int]:

@@ -87,6 +87,7 @@ class Replay:
             topics.accounts_source,
             topics.link_activity,
             topics.partitions,
+            settings.state.accounts_in_memory_max,
         )
         self._crew = Crew(setup, jobs) if min(jobs, topics.partitions) > 1 else None
         self._judges = None if self._crew else Judges(setup, [0] * topics.partitions, 0)

@@ -19,7 +19,7 @@ _TAIL_FLAT = 10
 _EVENTS_A_DAY = 1_000_000
 _SESSION_EVENTS = 10
 _GAP_S = 20.0
-_START_S = 1_709_251_200.0
+START_S = 1_709_251_200.0
 _LIST_PAIRS = 40
 _ACTIONS: tuple[tuple[Action, float], ...] = (
     ("view", 0.60),
@@ -86,6 +86,6 @@ def _times(chance: np.random.Generator, count: int, accounts: int) -> tuple[np.n
     session = np.repeat(np.arange(sessions), _SESSION_EVENTS)
     ends = np.cumsum(chance.exponential(_GAP_S, session.size))
     begins = ends[session * _SESSION_EVENTS]
-    ts = _START_S + (chance.random(sessions) * span_s)[session] + ends - begins
+    ts = START_S + (chance.random(sessions) * span_s)[session] + ends - begins
     order = np.argsort(ts)[:count]
     return ts[order], who[session[order]]

@@ -102,6 +102,14 @@ def test_any_number_of_processes_gives_the_same(
     assert replayed(log, tmp_path, "--jobs", jobs) == alone
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_letting_the_idle_go_changes_nothing(
+    jobs: str, log: Path, alone: Replayed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRWATCH_STATE__ACCOUNTS_IN_MEMORY_MAX", "24")
+    assert replayed(log, tmp_path, "--jobs", jobs) == alone
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
 def test_a_number_of_processes_that_is_none_is_refused(jobs: str) -> None:
     result = CliRunner().invoke(command, ["--jobs", jobs, "no-such-file"])
@@ -111,7 +119,7 @@ def test_a_number_of_processes_that_is_none_is_refused(jobs: str) -> None:
 
 @pytest.fixture
 def setup() -> Setup:
-    return Setup(load(None).detection(), "test", "requests", "links", 12)
+    return Setup(load(None).detection(), "test", "requests", "links", 12, 1_000)
 
 
 def judged(crew: Crew) -> int:
