@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,6 +13,7 @@ from streams.errors import OperatorError
 from streams.kafka import CONNECT_TIMEOUT_S, client_arguments, running
 from streams.settings import Settings
 
+_ASK_AGAIN_S = 0.5
 #: What an operator can do about a group with another past.
 OTHER_PAST_REMEDY = (
     "put the settings back, or start with another kafka.group and an empty state.directory"
@@ -37,7 +39,7 @@ async def check(settings: Settings) -> None:
     async with running(admin, settings.kafka):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                read = await admin.list_consumer_group_offsets(group, partitions=asked)
+                read = await _offsets(admin, group, asked)
         except (KafkaError, TimeoutError) as error:
             raise OperatorError(
                 f"kafka.group: what the group {group} has read can't be asked of the brokers at "
@@ -48,3 +50,14 @@ async def check(settings: Settings) -> None:
             f"topics.keyed_by_account: it is true, and the group {group} has read "
             f"{topics.requests_by_account}: {OTHER_PAST_REMEDY}"
         )
+
+
+async def _offsets(admin: Any, group: str, asked: list[TopicPartition]) -> Any:
+    """Ask until there is an answer: the first group of a cluster waits until it keeps offsets."""
+    while True:
+        try:
+            return await admin.list_consumer_group_offsets(group, partitions=asked)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
