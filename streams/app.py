@@ -23,6 +23,7 @@ from streams.kafka import TokenFile, sasl_password, ssl_context
 from streams.lanes import Lanes
 from streams.metrics import Metrics
 from streams.outbox import PRODUCE_TIMEOUT_S, Outbox
+from streams.recovery import BulkTableManager
 from streams.settings import Kafka, Settings
 from streams.shard import Shard
 from streams.state_log import StateLog
@@ -189,6 +190,7 @@ def create_app(settings: Settings) -> App:
         stream_buffer_maxsize=_BATCHES_WAITING_MAX,
         stream_wait_empty=True,
         recovery_consistency_check=True,
+        TableManager=BulkTableManager,
         store="rocksdb://",
         datadir=Path(settings.state.directory),
         topic_allow_declare=False,

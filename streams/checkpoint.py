@@ -131,6 +131,14 @@ class Checkpoints:
         self._taken[tp] = max(last, batch.offset)
         return [record for record in batch.records if record.offset > last]
 
+    def begin_at(self, offsets: Mapping[TP, int]) -> None:
+        """Take note of where reading begins: what comes before is done, and no loss.
+
+        Some of it may have been read already, and is thrown away unseen by Faust.
+        """
+        for tp, offset in offsets.items():
+            self._taken[tp] = max(self._taken.get(tp, -1), offset - 1)
+
     def begin_anew(self, tp: TP) -> None:
         """Take records from the beginning, of a log that was made anew."""
         self._taken.pop(tp, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,21 +22,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pairwatch")
 
-#: RocksDB's appetite for each partition. Faust's defaults took four times as much memory for
-#: eight partitions; profiles are small and the hot ones live in Python anyway.
+#: RocksDB's appetite. Profiles are small and the hot ones live in Python anyway, so that little of
+#: it helps; Faust's defaults take 2 GB of cache and three buffers of 64 MB for each partition.
 ROCKSDB_OPTIONS = {
     "driver": "rocksdict",
-    "block_cache_size": 8 * 2**20,
-    "write_buffer_size": 8 * 2**20,
+    "block_cache_size": 64 * 2**20,  # for all partitions together
+    "write_buffer_size": 8 * 2**20,  # for each, within the bound for all
     "max_write_buffer_number": 2,
     "bloom_filter_size": 10,
     "max_open_files": 256,
 }
+#: Of all partitions together: a worker may have hundreds. Beyond it the one written to is flushed.
+_WRITE_BUFFERS_BYTES_MAX = 96 * 2**20
 #: How RocksDB tells of files that are spoilt or missing; a full disk, a directory that may not be
 #: written or a database that is open elsewhere are told in other words.
 _DAMAGED = ("Corruption: ", "IO error: No such file or directory")
 #: What RocksDB says of the disk, and what rocksdict does.
 _DISK = ("IO error: ", "(os error ")
+_UNLOGGED = rocksdict.WriteOptions()
+_UNLOGGED.disable_wal = True
 
 
 class DamagedStateError(OperatorError):
@@ -85,19 +89,49 @@ class StateTable(Table):  # type: ignore[misc]
         batch.put(self.data.offset_key, str(changelog_offset).encode())
         self._database(partition).write(batch)
 
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take up recovered rows; failing at it (a full disk) ends the worker.
+    def take_up(self, partition: int, records: Sequence[Any]) -> None:
+        """Write consecutive records of the changelog, as aiokafka reads them.
 
-        Faust would log a line and go on with holes in the state.
+        They can be read again, so they don't go through RocksDB's journal: a crash leaves a
+        beginning of them, and the offset that belongs to it.
+
+        Raises
+        ------
+        DamagedStateError
+            What is there turned out to be damaged; it was set aside.
         """
-        try:
-            super().apply_changelog_batch(batch)
-        except Exception as error:
-            self.app.fail(error)
-            raise
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for record in records:
+            if record.value is None:
+                batch.delete(record.key)
+            else:
+                batch.put(record.key, record.value)
+        batch.put(self.data.offset_key, str(records[-1].offset).encode())
+        self._database(partition).write_unlogged(batch)
+
+    def settle(self, partition: int) -> None:
+        """Make durable what `take_up` wrote."""
+        self._database(partition).settle()
 
     def _database(self, partition: int) -> Any:
         return self.data._db_for_partition(partition)
+
+
+class _SharedOptions(rocksdb.RocksDBOptions):  # type: ignore[misc]
+    """Faust's options, with one cache and one bound of write buffers for all partitions."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._blocks = rocksdict.BlockBasedOptions()
+        self._blocks.set_bloom_filter(self.bloom_filter_size, block_based=False)
+        self._blocks.set_block_cache(rocksdict.Cache(self.block_cache_size))
+        self._buffers = rocksdict.WriteBufferManager(_WRITE_BUFFERS_BYTES_MAX, False)
+
+    def as_options(self) -> Any:
+        options = super().as_options()
+        options.set_block_based_table_factory(self._blocks)
+        options.set_write_buffer_manager(self._buffers)
+        return options
 
 
 class _Store(rocksdb.Store):  # type: ignore[misc]
@@ -105,6 +139,8 @@ class _Store(rocksdb.Store):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        options = {key: value for key, value in self.options.items() if key != "driver"}
+        self.rocksdb_options = _SharedOptions(**options, use_rocksdict=True)
         #: Databases that somebody still holds on to, as a batch does whose partition was revoked:
         #: RocksDB opens none twice, and none is closed but by the last who lets go of it.
         self._open: WeakValueDictionary[int, _Database] = WeakValueDictionary()
@@ -143,19 +179,30 @@ class _Database:
         self._database = database
         self._partition = partition
         self._path = path
+        #: Whether something stands in memory only.
+        self._is_unlogged = False
 
     def get(self, key: bytes) -> bytes | None:
         with self._watched():
             value: bytes | None = self._database.get(key)
             return value
 
-    def put(self, key: bytes, value: bytes) -> None:
-        with self._watched():
-            self._database.put(key, value)
-
     def write(self, batch: Any) -> None:
+        # Were what has no journal lost, what has one would stand behind a hole.
+        self.settle()
         with self._watched():
             self._database.write(batch)
+
+    def write_unlogged(self, batch: Any) -> None:
+        self._is_unlogged = True
+        with self._watched():
+            self._database.write(batch, _UNLOGGED)
+
+    def settle(self) -> None:
+        if self._is_unlogged:
+            with self._watched():
+                self._database.flush(wait=True)
+            self._is_unlogged = False
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

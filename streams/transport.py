@@ -78,6 +78,9 @@ class Checkpointer(Protocol):
     def resume_offsets(self, tps: set[TP]) -> dict[TP, int]:
         """Return where to read on, for partitions whose state knows better than the broker."""
 
+    def begin_at(self, offsets: Mapping[TP, int]) -> None:
+        """Take note of where reading begins."""
+
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and commits what the checkpointer has made durable."""
@@ -88,23 +91,33 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._last_polled: dict[TP, int] = {}
         #: What is to come next of each partition, where that is known.
         self._next: dict[TP, int] = {}
+        #: The group's generation in which reading has been set to where the work goes on.
+        self._placed: int | None = None
         #: Until when (`_awake_or_not_s`) nobody can have been given our partitions.
         self._session_ends_s = 0.0
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
+        generation, changelogs = self.app.consumer_generation_id, self.app.tables.changelog_topics
         if active_partitions:
-            active_partitions = active_partitions - self.app.lanes.full
+            if generation == self._placed:
+                active_partitions = active_partitions - self.app.lanes.full
+            else:
+                # What was read from elsewhere might be delivered in part, among what is read anew.
+                active_partitions = {tp for tp in active_partitions if tp.topic in changelogs}
             if not active_partitions:  # to aiokafka none means all
                 await asyncio.sleep(_FULL_WAIT_S)
                 return {}
         polled = await super()._getmany(active_partitions, timeout)
+        if generation != self.app.consumer_generation_id:
+            return {}
         if not polled:
+            if self.app.in_recovery:
+                await self.app.tables.recovery.pass_gaps(generation)
             return polled
-        changelogs = self.app.tables.changelog_topics
         batches: dict[TP, list[Any]] = {}
         for tp, records in polled.items():
             if tp.topic in changelogs:
-                batches[tp] = records  # recovery counts them one by one
+                await self.app.tables.recovery.take_up(tp, records, generation)
                 continue
             self._notice_new_beginning(tp, records[0].offset)
             await self._notice_loss(tp, records[0].offset)
@@ -138,8 +151,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.app.on_lost(tp, expected, min(begin, offset))
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if not isinstance(record, Batch):
-            return super()._to_message(tp, record)
         last = record.records[-1]
         return ConsumerMessage(
             topic=tp.topic,
@@ -221,6 +232,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         neither, aiokafka stays where it has read to, whether that was worked on or not.
         """
         self._last_polled.clear()
+        generation = self.app.consumer_generation_id
         offsets: dict[TP, int] = dict(await super().seek_to_committed())
         if self.app.is_at_work:
             offsets |= self.app.checkpointer.resume_offsets(set(self.assignment()))
@@ -228,6 +240,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         mine = {tp: offset for tp, offset in offsets.items() if tp.topic not in changelogs}
         unknown = [tp for tp, offset in mine.items() if not offset or offset < 0]
         self._next = {tp: offset for tp, offset in mine.items() if tp not in unknown}
+        self.app.checkpointer.begin_at(self._next)
         try:
             if unknown:
                 await self._thread.seek_to_beginning(*unknown)
@@ -235,6 +248,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except IllegalStateError:  # the next rebalance has begun, after which this is done anew
             if self.app.is_at_work:
                 raise
+        else:
+            self._placed = generation if self.app.is_at_work else None
         return offsets
 
     async def commit_and_end_transactions(self) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from models.request import Request
 from streams.kafka import client_arguments, running
 from streams.settings import Settings
+from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.brokers.choice import Broker, settings_for
 from tests.integration.workers import (
@@ -139,6 +141,28 @@ async def test_state_comes_back_from_the_changelog_alone(
             await caught_up(settings, len(requests), last)
             await last.stop()
     await assert_undisturbed(settings)
+
+
+async def test_a_changelog_that_ends_with_a_gap_is_recovered_to_its_end(
+    settings: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    await create(settings)
+    async with (
+        running(
+            AIOKafkaProducer(
+                **client_arguments(settings.kafka), transactional_id=settings.kafka.group
+            ),
+            settings.kafka,
+        ) as producer,
+        producer.transaction(),
+    ):  # whose end takes an offset and is no record
+        for partition in range(settings.topics.partitions):
+            await producer.send(
+                changelog_topic(settings), key=b"x", value=b"x", partition=partition
+            )
+    with worker(settings, tmp_path) as recovered:
+        await recovered.ready()
+        await recovered.stop()
 
 
 async def test_workers_share_the_partitions_and_take_over_from_one_another(

@@ -251,6 +251,14 @@ def test_no_record_is_taken_twice(checkpoints: Checkpoints) -> None:
     assert checkpoints.take(FORWARDED, batch(10, 19, -1)) == []
 
 
+def test_records_before_where_reading_begins_are_done_and_no_loss(checkpoints: Checkpoints) -> None:
+    checkpoints.take(FORWARDED, batch(10, 19, -1))
+    checkpoints.begin_at({FORWARDED: 35})
+    assert [r.offset for r in checkpoints.take(FORWARDED, batch(30, 39, 29))] == list(range(35, 40))
+    with pytest.raises(RuntimeError, match="after 39 and up to 49 were read"):
+        checkpoints.take(FORWARDED, batch(50, 59, 49))
+
+
 def test_a_record_that_was_read_and_left_out_is_noticed(checkpoints: Checkpoints) -> None:
     checkpoints.take(FORWARDED, batch(10, 19, -1))
     with pytest.raises(RuntimeError, match="after 19 and up to 29 were read and not worked on"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import faust
 import pytest
@@ -18,19 +22,28 @@ from streams.table import ROCKSDB_OPTIONS, DamagedStateError, StateTable
 ROWS = 20_000
 
 
+class Taken(NamedTuple):
+    """A record of the changelog, as far as the table looks at it."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+def table_in(directory: Path) -> StateTable:
+    app = faust.App("test", datadir=directory, store="rocksdb://", autodiscover=False)
+    app.finalize()
+    options = ROCKSDB_OPTIONS | {"write_buffer_size": 2**16}  # many files out of few rows
+    return StateTable(
+        app, name="accounts", partitions=1, key_type=bytes, value_type=bytes, options=options
+    )
+
+
 @pytest.fixture
 def open_table(tmp_path: Path) -> Callable[[], StateTable]:
     """Return what opens the table as a new process would; gives its database up at the end."""
 
-    def open_table() -> StateTable:
-        app = faust.App("test", datadir=tmp_path, store="rocksdb://", autodiscover=False)
-        app.finalize()
-        options = ROCKSDB_OPTIONS | {"write_buffer_size": 2**16}  # many files out of few rows
-        return StateTable(
-            app, name="accounts", partitions=1, key_type=bytes, value_type=bytes, options=options
-        )
-
-    return open_table
+    return lambda: table_in(tmp_path)
 
 
 @pytest.fixture
@@ -163,3 +176,43 @@ def test_a_journal_with_a_damaged_end_gives_the_state_of_an_earlier_checkpoint(
         offsets.add(reaches)
         close(table)
     assert len(offsets) > 5
+
+
+def taken_up(end: int) -> Iterator[list[Taken]]:
+    chance = random.Random(2)
+    for offset in range(0, end, 20):
+        yield [
+            Taken(n, b"%d" % chance.randrange(900), chance.choice([None, chance.randbytes(90)]))
+            for n in range(offset, offset + 20)
+        ]
+
+
+def take_up_and_crash(directory: Path, end: int, goes_on_at: int) -> None:
+    """Recover, then work on, and be killed in the middle of it."""
+    table = table_in(directory)
+    for some in taken_up(end):
+        if some[0].offset < goes_on_at:
+            table.take_up(0, some)
+        else:
+            table.write(0, [Row(one.key, one.value) for one in some], some[-1].offset)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("end", "goes_on_at"), [(1_500, 9_999), (6_000, 9_999), (1_500, 1_000)])
+def test_a_crash_leaves_a_beginning_of_what_was_taken_up_of_the_changelog(
+    tmp_path: Path, end: int, goes_on_at: int
+) -> None:
+    crashing = get_context("spawn").Process(
+        target=take_up_and_crash, args=(tmp_path, end, goes_on_at)
+    )
+    crashing.start()
+    crashing.join()
+    assert crashing.exitcode == -signal.SIGKILL
+    table = table_in(tmp_path)
+    reaches = int(table.data._db_for_partition(0).get(table.data.offset_key) or -1)
+    assert reaches == end - 1 or goes_on_at > end
+    rows = {one.key: one.value for some in taken_up(reaches + 1) for one in some}
+    get = table.reader(0)
+    found = {b"%d" % n: value for n in range(900) if (value := get(b"%d" % n)) is not None}
+    assert found == {key: value for key, value in rows.items() if value is not None}
+    close(table)
