@@ -56,6 +56,13 @@ def _numbers(context: click.Context, option: click.Parameter, text: str) -> list
     help="Partitions among which pairwatch shares the accounts.",
 )
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings().policy.false_throttles_per_1000_account_days,
+    show_default=True,
+    help="False throttles per 1,000 account-days: run with several for the trade-off.",
+)
 @click.option("--quick", is_flag=True, help="The first seed only, with half the accounts.")
 @click.option("--markdown", is_flag=True, help="Print the README's table alone.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path),
@@ -67,6 +74,7 @@ def main(
     days: float,
     partitions: int,
     jobs: int,
+    budget: float,
     quick: bool,
     markdown: bool,
     out: Path | None,
@@ -74,7 +82,9 @@ def main(
     """Run pairwatch and simple baselines over simulated worlds, and print what came of it."""
     if quick:
         seeds, accounts = seeds[:1], accounts // 2
-    config = Settings().detection()
+    config = msgspec.structs.replace(
+        Settings().detection(), false_throttles_per_1000_account_days=budget
+    )
     specs = plan(seeds, accounts, days, attacks)
     # Spawned, not forked: the same on every platform, whatever threads there are.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -82,7 +92,6 @@ def main(
         peaks = _awaited(tuning, lambda at: f"tuned the baselines on seed {_TUNING_SEEDS[at]}")
         pairs = sorted(peak for some, _ in peaks for peak in some)
         trees = [peak for _, some in peaks for peak in some]
-        budget = config.false_throttles_per_1000_account_days
         thresholds = Thresholds(threshold_for(pairs, budget), threshold_for(trees, budget))
         judging = [pool.submit(judge, spec, config, partitions, thresholds) for spec in specs]
         results = _awaited(judging, lambda at: f"judged {specs[at].name} {specs[at].seed}")

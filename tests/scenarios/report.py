@@ -245,7 +245,7 @@ def _footnotes(run: Run) -> str:
         "counted from the attack's first request, as a median, where most accounts got one. "
         "The two limits of requests are set as gateways commonly are (the first with a burst of "
         "40); a refused request counts as a throttle. The limit of pairs and the score of River's "
-        "HalfSpaceTrees spend 1 false throttle per 1,000 account-days on attack-free worlds of "
+        "HalfSpaceTrees spend the budget of pairwatch on attack-free worlds of "
         f"seeds {listed(run.tuning_seeds)}; passing them shuts an account out until midnight, "
         f"and for an hour. False alarms are counted over {days:,} account-days of honest "
         f"accounts; {bans} of these saw a false ban by pairwatch, {rate} per 100,000 ({interval}). "
