@@ -22,6 +22,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few slots, and whole copies early: what is slow by its size alone, made fast."""
     monkeypatch.setattr(module, "SLOTS", 4_096)
     monkeypatch.setattr(module, "_MASK", 4_095)
+    monkeypatch.setattr(module, "_FREE_MIN", int(0.4 * 4_096))
+    monkeypatch.setattr(module, "_TOTAL_MAX", 24 * 4_096)
     monkeypatch.setattr(module, "_CHANGE_ROWS_MAX", 3)
 
 
@@ -243,7 +245,7 @@ def test_what_was_merged_and_what_is_untold_outlive_a_restart() -> None:
     popularity, teller, store = Popularity(), Popularity(), Store()
     for part in range(40):
         for pair in range(part * 50, part * 50 + 120):
-            teller.learn(pair, part)
+            teller.learn((pair,), part)
             popularity.learn((pair * 3,), part)
         popularity.merge(teller.tell(), CATALOGUE)
         store.write(*popularity.snapshot())
