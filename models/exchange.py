@@ -16,6 +16,9 @@ from models.signals import HOUR_S
 EPOCH_S = HOUR_S
 #: Told in one epoch, taken in as many later.
 DELAY = 2
+#: A partition without requests takes nothing in, and keeps the latest day of what it was told: at
+#: most 100 KB an hour from each other one. Where there are requests the others wait, long before.
+_INBOX_EPOCHS = 24
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -76,6 +79,9 @@ class Exchange:
         self._excused.discard(digest.partition)
         if digest.through > self._merged.get(digest.partition, -1):
             self._inbox[digest.through, digest.partition] = digest.learned, place
+            for key in [k for k in self._inbox if k[1] == digest.partition]:
+                if key[0] <= digest.through - _INBOX_EPOCHS:
+                    del self._inbox[key]
 
     def tell(self, ts: float, learned: bytes | None) -> Digest:
         """Return what to tell the others as a request at `ts` begins an epoch."""

@@ -23,6 +23,9 @@ _FORGIVING_S = 2 * DAY_S
 #: Refused requests that count as ignoring what is in force: a person gives up long before, and a
 #: client that heeds Retry-After sends a few an hour.
 IGNORED_REFUSALS = 100
+#: What ignoring it must add to a decision, as a part of its length: a flood goes on for hours
+#: against a ban that is as long as bans get, and need not be told so every second.
+_GAIN_MIN = 0.25
 #: How far `overturn` widens what one account may do: people who do a lot get told so twice.
 _LEEWAY_STEP, LEEWAY_MAX = 2.0, 8.0
 
@@ -153,8 +156,8 @@ def decide(
 ) -> Order | None:
     """Choose the next rung, or `None` where the decision in force is enough.
 
-    A decision in force is escalated, or extended once half of it has passed or if it is being
-    ignored; it is never repeated.
+    A decision in force is escalated, or extended once half of it has passed or, if it is being
+    ignored, by as much as a quarter at once; it is never repeated.
 
     Parameters
     ----------
@@ -179,6 +182,8 @@ def decide(
     asked, holds = _SEVERITY[order.action], _SEVERITY[held]
     if asked < holds or (asked == holds and order.expires_s <= standing.expires_s):
         return None
-    if asked == holds and now_s < standing.half_way_s and not ignored:
-        return None
+    if asked == holds and now_s < standing.half_way_s:
+        gained_s = order.expires_s - standing.expires_s
+        if not ignored or gained_s < _GAIN_MIN * (standing.expires_s - standing.issued_s):
+            return None
     return order

@@ -11,7 +11,7 @@ from models.assembly import Assembly
 from models.config import DetectionConfig
 from models.decision import Decision
 from models.detector import Detector
-from models.exchange import EPOCH_S, Exchange
+from models.exchange import EPOCH_S, Digest, Exchange
 from models.hashing import hash32
 from models.request import Request
 from tests.models.traffic import MIDNIGHT_S, traffic
@@ -119,3 +119,11 @@ def test_what_is_not_taken_in_yet_is_read_again_and_nothing_twice() -> None:
 def test_one_partition_waits_for_nobody() -> None:
     alone = Exchange(0, 1)
     assert alone.lacking(MIDNIGHT_S) == []
+
+
+def test_a_partition_without_requests_keeps_the_latest_day_of_what_it_is_told() -> None:
+    exchange = Exchange(0, 2)
+    for hour in range(1_000):
+        exchange.receive(Digest(1, hour, b"learned"), hour)
+    assert exchange.oldest_place == 1_000 - 24
+    assert len(exchange.begin_epoch(1_001 * EPOCH_S)) == 24

@@ -154,3 +154,13 @@ def test_whatever_is_found_when_orders_end_grow_graver_and_are_counted(
         if before.in_force(now_s):
             assert standing.expires_s > before.expires_s
             assert (before.action, standing.action) != ("ban", "throttle")
+
+
+def test_a_flood_against_a_ban_as_long_as_bans_get_is_not_told_so_again_and_again() -> None:
+    refused = Finding(throttle=True, ban=True, kinds=2, warm=True, ignored=True)
+    standing, told = Standing(), 0
+    for at in range(20_000):  # a hundred refusals a second, for more than five hours
+        order = decide(standing, refused, NOW_S + at)
+        if order is not None:
+            standing, told = standing.follow(order, NOW_S + at), told + 1
+    assert told <= 8
