@@ -146,7 +146,7 @@ class Detector:
                 activities = self._activities.observe(request, pairs, looks)
                 if activities and not self._is_allowed(request):
                     seen.activities += activities
-            elif request.action == "generate" and request.owner_id is None:
+            else:
                 judge.own(profile, request)
             if steering.has_events:
                 event = steering.event(ts)

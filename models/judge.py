@@ -175,9 +175,13 @@ class Judge:
         profile.count(request.ts, 1, _LIGHT if _is_light(request) else 1.0, 0.0, 0, 0.0)
         if chosen:
             self._learn(profile, foreign_pairs(request), chosen=True, honest=False)
+        else:
+            self.own(profile, request)
 
     def own(self, profile: Profile, request: Request) -> None:
         """Remember that what an account generates is its own: later requests may not say so."""
+        if request.action != "generate" or request.owner_id is not None:
+            return
         pairs = [hash64(pair_id) for pair_id in request.pair_ids]
         profile.see_pairs(pairs, today=False)
         self._popularity.learn(pairs, profile.mark, counted=False, chosen=True)
