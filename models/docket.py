@@ -124,6 +124,8 @@ class Docket:
         standing = profile.standing
         if approved is None:
             return None
+        if standing.in_force(cause.ts) and self._would_lift(standing, _GROUP_SCENARIO):
+            return None
         group, approval = approved
         holds = self._holds(standing, _GROUP_SCENARIO, cause.ts)
         if holds and (standing.action == "ban" or approval.action == standing.action):

@@ -154,6 +154,11 @@ class Popularity:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
         return self._readers[pair & _MASK]
 
+    @property
+    def has_read(self) -> bool:
+        """Whether enough has been read to know what is."""
+        return self._renewed_at >= _READS_MIN
+
     def look(self, pairs: Sequence[int], reader: int) -> list[int]:
         """Return for each pair its class, as an index of `copied` and `tenths`.
 
@@ -325,11 +330,10 @@ class Popularity:
     def _tabulate(self) -> None:
         """Work out what `look` is for, from what is known of the classes."""
         unit = self._copier_evidence
-        self.tells = self._renewed_at >= _READS_MIN and unit >= _COPIER_EVIDENCE_MIN
+        self.tells = self.has_read and unit >= _COPIER_EVIDENCE_MIN
         self.tenths = [min(max(round(10 * one), -128), 127) for one in self._evidence]
-        self.copied = [
-            min(one / unit, _COPIED_MAX) if self.tells else 0.0 for one in self._evidence
-        ]
+        known = self._evidence if self.tells else [0.0] * CLASSES
+        self.copied = [min(one / unit, _COPIED_MAX) if one else 0.0 for one in known]
 
     def _halve(self) -> None:
         """Forget half of the readers."""

@@ -193,7 +193,8 @@ class Activities:
         -------
         A record for each of the account's links if it is time to tell of it.
         """
-        ts, tenths, told = request.ts, self._population.popularity.tenths, []
+        popularity = self._population.popularity
+        ts, tenths, told = request.ts, popularity.tenths, []
         day = self._days.get(request.account_id)
         if day is None or ts >= day.ends_s:
             day = self._day_of(request)
@@ -211,7 +212,8 @@ class Activities:
             day.client = client
             day.links += [one for one in links_of(request) if one not in day.links]
             del day.links[_LINKS_MAX:]
-        if day.chosen >= day.told_at:
+        # Before it is known what is popular, nobody can be told from those who read that.
+        if day.chosen >= day.told_at and popularity.has_read:
             if day.told_at == TOLD_FROM or day.weight > _TOLD_EVIDENCE_MIN:
                 told = self._tell(day, request)
             while day.told_at <= day.chosen:

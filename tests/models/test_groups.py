@@ -455,3 +455,11 @@ def test_links_are_values_networks_and_clients() -> None:
     ]
     assert links_of(request(ip="no address")) == []
     assert len(links_of(request(links={f"l{n}": "v" for n in range(16)}))) == 6
+
+
+def test_nobody_is_told_of_before_it_is_known_what_people_read() -> None:
+    unknowing = Population(DetectionConfig(catalogue_size=CATALOGUE))
+    activities = Activities(unknowing, lambda _: None)
+    for one in day_of("a", [f"pair_{n}" for n in range(100)]):
+        pairs = foreign_pairs(one)
+        assert activities.observe(one, pairs, unknowing.popularity.look(pairs, 1)) == []
