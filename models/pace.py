@@ -115,7 +115,7 @@ class Pace:
         self._renew()
 
     def _renew(self) -> None:
-        self._renew_at = _RENEW_CHOICES
+        self._renew_at = float(_RENEW_CHOICES)
         counts = self._counts = [count * _RENEW_FADING for count in self._counts]
         total = sum(counts[:CLASSES]) + _BELIEF_CHOICES
         self._haste = [
