@@ -23,14 +23,17 @@ _RENEW_CHOICES, _RENEW_FADING = 64, 0.998
 _STEP_MAX = 4
 #: The most that one choice says for either (decibans): one click must not decide.
 _EVIDENCE_MAX = 12.0
-_LAST_NUMBER = re.compile(r"(\d{1,15})\D{0,8}$")
+#: A number of its own, perhaps behind a word: the digits that a hash happens to end in are none.
+_LAST_NUMBER = re.compile(
+    r"(?:^|[^0-9A-Za-z])[A-Za-z]*(\d{1,15})(?:[^0-9A-Za-z]\D{0,7})?$", re.ASCII
+)
 
 
 def number_of(pair_id: str) -> int | None:
     """Return the number that an id ends in, up to a few letters behind it.
 
-    >>> number_of("/images/0041.png"), number_of("welcome")
-    (41, None)
+    >>> number_of("/images/0041.png"), number_of("p7"), number_of("welcome"), number_of("3f9a52")
+    (41, 7, None, None)
     """
     found = _LAST_NUMBER.search(pair_id)
     return int(found[1]) if found else None

@@ -2,7 +2,8 @@
 
 For operators who must not, or would rather not, keep customers' names where requests are judged:
 whoever ships the requests replaces the names first, and the detector never sees others. The same
-name always gives the same pseudonym, which is all that detection needs.
+name always gives the same pseudonym, which is all that detection needs but for the order of pairs'
+ids: who walks them is told by haste and rarity alone.
 
 Keys are changed by adding one with the time from which it holds. The time that counts is the
 event's own, so that every shipper changes over at the same event and a replay gives the same

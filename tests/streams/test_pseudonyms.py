@@ -156,8 +156,14 @@ def decisions_of(requests: list[Request]) -> list[Decision]:
     return detector.observe(requests, range(len(requests))).decisions
 
 
-def test_pseudonyms_change_no_decision(pseudonyms: Pseudonyms) -> None:
-    requests = [msgspec.structs.replace(each, ts=each.ts + 9e7) for each in traffic()]
+def test_pseudonyms_change_no_decision_where_ids_have_no_order(pseudonyms: Pseudonyms) -> None:
+    letters = str.maketrans("0123456789", "abcdefghij")
+    requests = [
+        msgspec.structs.replace(
+            each, ts=each.ts + 9e7, pair_ids=[one.translate(letters) for one in each.pair_ids]
+        )
+        for each in traffic()
+    ]
     plain = decisions_of(requests)
     assert plain
     hidden = decisions_of([pseudonyms.request(each) for each in requests])
