@@ -21,10 +21,10 @@ from streams.commands import main
 
 judge = Judge.judge
 
-def judge_badly(self, profile, request, **more):
+def judge_badly(self, profile, request, *more, **named):
     if request.request_id == "r700":
         raise ZeroDivisionError("a bug")
-    return judge(self, profile, request, **more)
+    return judge(self, profile, request, *more, **named)
 
 Judge.judge = judge_badly
 main(["worker"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,6 +141,11 @@ async def test_three_brokers_hold_three_replicas(
     settings = settings_for(kafka_cluster, tmp_path)
     await create(settings)
     reports = await check(settings)
+    async with asyncio.timeout(60):
+        # One broker may not have heard yet of what another has created.
+        while any(report.status == "missing" for report in reports):
+            await asyncio.sleep(0.1)
+            reports = await check(settings)
     assert {(report.status, report.replication) for report in reports} == {("ok", 3)}
     assert {report.not_checked for report in reports} == {()}
 
