@@ -380,6 +380,14 @@ def in_order(profile: bytes) -> list[object]:
     ]
 
 
+async def assert_same_accounts_stopped(settings: Settings) -> None:
+    """Assert that an undisturbed run ."""
+    expected = Reference(settings, await read_to_end(settings, settings.topics.accounts_source))
+    records = await read_to_end(settings, settings.topics.decisions)
+    told = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
+    assert {one.key for one in told} == {one.key for one in expected.by_id.values()}
+
+
 async def assert_undisturbed(settings: Settings) -> None:
     """Assert that decisions and state are those of an undisturbed run over the accounts' log.
 
@@ -393,7 +401,11 @@ async def assert_undisturbed(settings: Settings) -> None:
     assert expected.decisions
     records = await read_to_end(settings, settings.topics.decisions)
     told = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
-    assert {decision.decision_id for decision in told} == expected.by_id.keys()
+    ids = {decision.decision_id for decision in told}
+    differing = [one for one in told if one.decision_id not in expected.by_id]
+    differing += [one for name, one in expected.by_id.items() if name not in ids]
+    seen = [(d.key, d.revision, d.action, d.issued_at, d.evidence.source) for d in differing]
+    assert not seen, f"{len(told)} told, of which or of those expected differ: {seen}"
     assert all(decision == expected.by_id[decision.decision_id] for decision in told)
 
     rows = await rows_in_changelog(settings)
