@@ -381,7 +381,7 @@ def in_order(profile: bytes) -> list[object]:
 
 
 async def assert_same_accounts_stopped(settings: Settings) -> None:
-    """Assert that an undisturbed run ."""
+    """Assert that decisions are about the accounts that an undisturbed run decides about."""
     expected = Reference(settings, await read_to_end(settings, settings.topics.accounts_source))
     records = await read_to_end(settings, settings.topics.decisions)
     told = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
