@@ -30,6 +30,10 @@ MIXES: dict[str, Mix] = {
     "ordinary": Mix(summary="a week without any attack: every decision is a false alarm"),
     "calm": Mix(summary="ordinary, without viral pair, class, bulk download or outage",
                 occasions=()),
+    "holiday": Mix(
+        summary="ordinary, with two days on which most are away, and all come back at once",
+        occasions=("viral", "lesson", "bulk-download", "outage", "holiday"),
+    ),
     "honest-groups": Mix(
         summary="no attack, but many agencies, companies, classes, households and campuses",
         shares={"agency": 15, "colleague": 15, "household": 12, "campus": 15, "student": 8},

@@ -145,7 +145,16 @@ class World:
         for number, kind in enumerate(KINDS.values()):
             slots = np.flatnonzero(accounts.kind_of == number)
             for block in np.array_split(slots, len(slots) // _BLOCK_ACCOUNTS + 1):
-                sessions = sessions_of(kind, block, accounts, draws, day, self.days, self.start_s)
+                sessions = sessions_of(
+                    kind,
+                    block,
+                    accounts,
+                    draws,
+                    day,
+                    self.days,
+                    self.start_s,
+                    holiday="holiday" in self._mix.occasions,
+                )
                 parts.append(
                     read(kind, sessions, accounts, self.catalogue, shelf, base, draws, day)
                 )

@@ -19,7 +19,7 @@ from streams.simulate.mix import ACCOUNTS, DAYS
 from tests.scenarios.baselines import threshold_for
 from tests.scenarios.figures import Run, Thresholds
 from tests.scenarios.report import everything, for_readme
-from tests.scenarios.worlds import judge, plan, tuning_peaks
+from tests.scenarios.worlds import judge, plan, plan_small, tuning_peaks
 
 T = TypeVar("T")
 
@@ -63,6 +63,13 @@ def _numbers(context: click.Context, option: click.Parameter, text: str) -> list
     show_default=True,
     help="False throttles per 1,000 account-days: run with several for the trade-off.",
 )
+@click.option(
+    "--intensity",
+    type=click.FloatRange(0.01, 100),
+    default=1.0,
+    show_default=True,
+    help="Multiplies what the attacks do.",
+)
 @click.option("--quick", is_flag=True, help="The first seed only, with half the accounts.")
 @click.option("--markdown", is_flag=True, help="Print the README's table alone.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path),
@@ -75,6 +82,7 @@ def main(
     partitions: int,
     jobs: int,
     budget: float,
+    intensity: float,
     quick: bool,
     markdown: bool,
     out: Path | None,
@@ -85,7 +93,9 @@ def main(
     config = msgspec.structs.replace(
         Settings().detection(), false_throttles_per_1000_account_days=budget
     )
-    specs = plan(seeds, accounts, days, attacks)
+    specs = plan(seeds, accounts, days, attacks, intensity)
+    large = len(specs)
+    specs += plan_small(seeds, days, attacks, intensity)
     # Spawned, not forked: the same on every platform, whatever threads there are.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         tuning = [pool.submit(tuning_peaks, seed, accounts, days) for seed in _TUNING_SEEDS]
@@ -103,7 +113,8 @@ def main(
         partitions=partitions,
         thresholds=thresholds,
         tuning_pairs=[int(peak) for peak in pairs],
-        results=results,
+        results=results[:large],
+        small=results[large:],
     )
     if out is not None:
         out.write_bytes(msgspec.json.encode(run))

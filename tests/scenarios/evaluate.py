@@ -74,7 +74,8 @@ class Outcome:
 
     `days` are account days of honest accounts by kind, `throttled` and `banned` those with at
     least one such decision. `group_days` are days of links with two active accounts and no
-    attacker, by type of link.
+    attacker, by type of link. `dates` are the account days by date (days since 1970), and
+    `wrong_dates` those throttled.
     """
 
     cases: list[Case]
@@ -84,6 +85,8 @@ class Outcome:
     banned: Counter[str]
     decisions: list[Decision]
     requests: int
+    dates: Counter[int]
+    wrong_dates: Counter[int]
 
 
 class _Theft(NamedTuple):
@@ -218,7 +221,10 @@ def evaluate_all(traffic: Traffic, judges: Mapping[str, Judge]) -> dict[str, Out
             trial.settle(batch, thefts)
     active = Counter(who[name] for name, _ in days)
     group_days = behind.group_days
-    return {name: trial.outcome(active, group_days, requests) for name, trial in trials.items()}
+    dates = Counter(date for _, date in days)
+    return {
+        name: trial.outcome(active, dates, group_days, requests) for name, trial in trials.items()
+    }
 
 
 class _Behind:
@@ -314,8 +320,10 @@ class _Trial:
             if case.banned_s is None and ruling.action == "ban":
                 case.banned_s = ruling.issued_s
 
-    def outcome(self, days: Counter[str], group_days: Counter[str], requests: int) -> Outcome:
-        """Return what came of it; `days` are those of honest accounts, and of honest links."""
+    def outcome(
+        self, days: Counter[str], dates: Counter[int], group_days: Counter[str], requests: int
+    ) -> Outcome:
+        """Return what came of it; the days are those of honest accounts, and of honest links."""
         wronged = {
             action: Counter(self._who[name] for name, _ in some)
             for action, some in self._wronged.items()
@@ -328,4 +336,6 @@ class _Trial:
             banned=wronged["ban"],
             decisions=self._decisions,
             requests=requests,
+            dates=dates,
+            wrong_dates=Counter(date for _, date in self._wronged["throttle"]),
         )

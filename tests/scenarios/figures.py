@@ -7,6 +7,7 @@ import msgspec
 from models.decision import Decision
 from streams.render import moment
 from streams.simulate import World
+from streams.simulate.mix import CATALOGUE_SIZE
 from tests.scenarios.evaluate import DAY_S, Case, Outcome
 
 #: Ours, and ours with each account judged for itself.
@@ -24,13 +25,15 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """A world to be judged."""
+    """A world to be judged; `intensity` multiplies what its attacks do."""
 
     name: str
     seed: int
     accounts: int
     days: float
     attacks: tuple[str, ...]
+    intensity: float = 1.0
+    catalogue_size: int = CATALOGUE_SIZE
 
 
 class CaseFigures(msgspec.Struct, frozen=True):
@@ -92,7 +95,8 @@ class Review(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct, frozen=True):
     """An `Outcome` in figures.
 
-    `drawn_in` are the honest accounts that had a decision as members of a group.
+    `drawn_in` are the honest accounts that had a decision as members of a group. `by_day` has for
+    each day of the run the account-days of honest accounts, and those with a throttle.
     """
 
     cases: list[CaseFigures]
@@ -103,6 +107,7 @@ class Figures(msgspec.Struct, frozen=True):
     group_days: dict[str, int]
     reviews: list[Review]
     drawn_in: list[str]
+    by_day: list[tuple[int, int]]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -118,6 +123,7 @@ class Run(msgspec.Struct, frozen=True):
     """Everything measured, and with which settings.
 
     `tuning_pairs` are the pairs of others on each account day of the tuning worlds, ascending.
+    `small` are worlds of small services, which are told of by themselves.
     """
 
     seeds: list[int]
@@ -128,6 +134,7 @@ class Run(msgspec.Struct, frozen=True):
     thresholds: Thresholds
     tuning_pairs: list[int]
     results: list[Result]
+    small: list[Result] = []
 
     def cases(self, detector: str, attack: str) -> list[CaseFigures]:
         """Return all cases of an attack, as a detector met them."""
@@ -181,6 +188,7 @@ def figures_of(world: World, outcome: Outcome) -> Figures:
             for review in reviews
         ],
         drawn_in=sorted(named & honest),
+        by_day=[(outcome.dates[date], outcome.wrong_dates[date]) for date in sorted(outcome.dates)],
     )
 
 

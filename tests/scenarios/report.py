@@ -40,6 +40,11 @@ def everything(run: Run) -> str:
             groups(run),
             "Everybody else, as pairwatch treats them.",
             _others(run),
+            "Day by day in the worlds without attack: false throttles of account-days of honest "
+            "accounts.",
+            _by_day(run),
+            "Small services, watched from their first day on.",
+            _small(run),
             "Beside simple baselines: accounts stopped · share leaked under enforcement.",
             _beside(run),
             _footnotes(run),
@@ -65,10 +70,12 @@ def for_readme(run: Run) -> str:
 
 def _heading(run: Run) -> str:
     requests = sum(result.requests for result in run.results)
+    at = {result.spec.intensity for result in run.results if result.spec.attacks} - {1.0}
+    pace = "".join(f", attacks at {times:g} times their pace" for times in at)
     return (
         f"{len(run.results)} simulated worlds from seeds {listed(run.seeds)}, each of "
-        f"{run.accounts:,} honest accounts and {run.days:g} days; {requests / 1e6:.1f} million "
-        f"requests over {run.partitions} partition{'s' if run.partitions > 1 else ''}."
+        f"{run.accounts:,} honest accounts and {run.days:g} days{pace}; {requests / 1e6:.1f} "
+        f"million requests over {run.partitions} partition{'s' if run.partitions > 1 else ''}."
     )
 
 
@@ -156,6 +163,44 @@ def _others(run: Run) -> str:
     rows.append(_other("all, with attacks", [f for result, f in ours if result.spec.attacks]))
     rows.append(_other("all", [figures for _, figures in ours]))
     return table(header, [row for row in rows if row[1] != "0"])
+
+
+def _by_day(run: Run) -> str:
+    calm = [result for result in run.results if not result.spec.attacks]
+    worlds = dict.fromkeys(result.spec.name for result in calm)
+    days = max((len(result.figures[OURS].by_day) for result in calm), default=0)
+    rows = []
+    for name in worlds:
+        cells = []
+        for day in range(days):
+            counts = [
+                result.figures[OURS].by_day[day]
+                for result in calm
+                if result.spec.name == name and day < len(result.figures[OURS].by_day)
+            ]
+            wrong, all_days = sum(two for _, two in counts), sum(one for one, _ in counts)
+            cells.append(f"{wrong} of {all_days:,}")
+        rows.append([name, *cells])
+    return table(["world", *(f"day {day + 1}" for day in range(days))], rows)
+
+
+def _small(run: Run) -> str:
+    rows = []
+    sizes = dict.fromkeys((r.spec.accounts, r.spec.catalogue_size) for r in run.small)
+    for size in sizes:
+        results = [r for r in run.small if (r.spec.accounts, r.spec.catalogue_size) == size]
+        some = [result.figures[OURS] for result in results]
+        row = [f"{size[0]:,} accounts, {size[1]:,} pairs"]
+        for attack in dict.fromkeys(case.attack for figures in some for case in figures.cases):
+            cases = [c for figures in some for c in figures.cases if c.attack == attack]
+            after = [c.throttled_after_s for c in cases if c.throttled_after_s is not None]
+            first = f"{span(min(after))} to {span(max(after))}" if after else "never"
+            before = percent(sum(c.before_throttle for c in cases), sum(c.taken for c in cases))
+            rows.append([*row, attack, f"{len(after)}/{len(cases)}", first, before, _leak(cases)])
+        days = _sum(some, lambda figures: figures.days, None)
+        wrong = _sum(some, lambda figures: figures.throttled, None)
+        rows.append([*row, "false throttles", f"{wrong} of {days:,}", "", "", ""])
+    return table(["service", "attack", "stopped", "first decision", "had by then", "leaks"], rows)
 
 
 def _other(name: str, some: Sequence[Figures], kind: str | None = None) -> list[str]:

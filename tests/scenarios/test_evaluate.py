@@ -289,7 +289,13 @@ def test_each_seed_meets_every_attack_once_and_few_attackers_at_a_time() -> None
 
 def test_the_command_prints_its_tables_and_writes_every_figure(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
-    told = ["--seeds=7", "--attacks=steady-scraper,company", "--accounts=100", "--days=0.05"]
+    told = [
+        "--seeds=7",
+        "--attacks=steady-scraper,company",
+        "--accounts=100",
+        "--days=0.05",
+        "--intensity=2",
+    ]
     result = CliRunner().invoke(
         main, [*told, "--partitions=2", "--jobs=1", f"--json={out}"], catch_exceptions=False
     )
@@ -300,6 +306,23 @@ def test_the_command_prints_its_tables_and_writes_every_figure(tmp_path: Path) -
     run = json.loads(out.read_bytes())
     cases = [case for world in run["results"] for case in world["figures"]["pairwatch"]["cases"]]
     assert sorted(case["attack"] for case in cases) == [*["company"] * 3, "steady-scraper"]
+    assert {world["spec"]["intensity"] for world in run["results"] + run["small"]} == {2.0}
+    assert {world["spec"]["accounts"] for world in run["small"]} == {100, 300}
+
+
+def test_false_throttles_are_told_day_by_day() -> None:
+    labels = [honest("a"), honest("b")]
+    late = read("b", DAY_S + 5, "p")
+
+    def judge(requests: list[Request]) -> Iterator[Ruling]:
+        for at, request in enumerate(requests):
+            if request == late:
+                yield Ruling(at, "b", "throttle", request.ts, request.ts + 60)
+
+    outcome = evaluate(Script(labels, [read("a", 1, "p"), read("b", 2, "p"), late]), judge)
+    first = int(MIDNIGHT_S // DAY_S)
+    assert outcome.dates == {first: 2, first + 1: 1}
+    assert outcome.wrong_dates == {first + 1: 1}
 
 
 def test_an_unknown_attack_is_refused_by_name() -> None:

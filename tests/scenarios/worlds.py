@@ -26,14 +26,22 @@ from tests.scenarios.figures import (
 _ATTACKERS_MAX = 0.03
 #: Worlds of one seed are this far apart, so that no two have the same honest customers.
 _SEEDS_APART = 1_000
+#: Small services: honest accounts, and pairs. The attacks begin on the first day.
+_SMALL = ((100, 3_000), (300, 10_000))
+_SMALL_DAYS_MAX = 3.0
+_SMALL_ATTACKS = ("steady-scraper", "slow-drip", "id-walk", "search-harvest")
 
 
 def plan(
-    seeds: list[int], accounts: int, days: float, attacks: Collection[str] = tuple(ATTACKS)
+    seeds: list[int],
+    accounts: int,
+    days: float,
+    attacks: Collection[str] = tuple(ATTACKS),
+    intensity: float = 1.0,
 ) -> list[Spec]:
     """Return the worlds for these seeds, those that take longest first.
 
-    For each seed there is one of all who attack alone, some of groups, and two without attack.
+    For each seed there is one of all who attack alone, some of groups, and three without attack.
     """
     alone = tuple(name for name in ALONE if name in attacks)
     together = [name for name in TOGETHER if name in attacks]
@@ -42,11 +50,25 @@ def plan(
         *(("ordinary", names) for names in _packed(together, int(accounts * _ATTACKERS_MAX))),
         ("ordinary", ()),
         ("honest-groups", ()),
+        ("holiday", ()),
     ]
     return [
-        Spec(name, seed + _SEEDS_APART * place, accounts, days, names)
+        Spec(name, seed + _SEEDS_APART * place, accounts, days, names, intensity)
         for place, (name, names) in enumerate(contents)
         for seed in seeds
+    ]
+
+
+def plan_small(
+    seeds: list[int], days: float, attacks: Collection[str], intensity: float
+) -> list[Spec]:
+    """Return worlds of small services, which have only begun to be watched."""
+    names = tuple(name for name in _SMALL_ATTACKS if name in attacks)
+    days = min(days, _SMALL_DAYS_MAX)
+    return [
+        Spec("ordinary", seed, accounts, days, names, intensity, catalogue_size)
+        for seed in seeds
+        for accounts, catalogue_size in _SMALL
     ]
 
 
@@ -79,6 +101,8 @@ def judge(spec: Spec, config: DetectionConfig, partitions: int, thresholds: Thre
         accounts=spec.accounts,
         days=spec.days,
         attacks=spec.attacks,
+        intensity=spec.intensity,
+        catalogue_size=spec.catalogue_size,
     )
     outcomes = evaluate_all(
         world,

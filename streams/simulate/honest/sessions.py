@@ -17,6 +17,11 @@ SESSIONS_MAX = 8
 REQUESTS_MAX = 1_200
 #: Where jitter would let a machine drift: it keeps its schedule to this share of its period.
 MACHINE_JITTER = 0.02
+#: A public holiday: its first day (a share of the run) and its days; who is away, by rhythm, and
+#: how much more those do who stay, and those who come back on the day after.
+HOLIDAY_BEGINS, HOLIDAY_DAYS = 0.6, 2
+HOLIDAY_AWAY = {"home": 0.4, "office": 0.9}
+HOLIDAY_AT_HOME, HOLIDAY_BACK = 1.6, 2.5
 
 
 @dataclass
@@ -34,11 +39,24 @@ class Sessions:
 
 
 def sessions_of(
-    kind: Kind, slots: Ints, accounts: Accounts, draws: Draws, day: int, days: float, start_s: float
+    kind: Kind,
+    slots: Ints,
+    accounts: Accounts,
+    draws: Draws,
+    day: int,
+    days: float,
+    start_s: float,
+    *,
+    holiday: bool = False,
 ) -> Sessions:
-    """Place a kind's sessions on a day (UTC; `day` counts from the start of the run)."""
+    """Place a kind's sessions on a day (UTC; `day` counts from the start of the run).
+
+    With a `holiday` in the run, people go away for it and come back all at once.
+    """
     key = accounts.key[slots]
     factor = _story(kind, key, draws, day, days)
+    if holiday:
+        factor = factor * _holiday(kind, key, draws, day, days)
     active = draws.uniform("active", day, key) < accounts.chance[slots] * (factor > 0)
     slots, key, factor = slots[active], key[active], factor[active]
     if kind.period_s is not None:
@@ -94,4 +112,15 @@ def _story(kind: Kind, key: Ints, draws: Draws, day: int, days: float) -> Floats
         return np.where(since < 0, 0.0, np.where(since < 2, 2.5, 1.0))
     if kind.story == "grower":
         return np.where(since < 0, 1.0, 2.0)
+    return np.ones(len(key))
+
+
+def _holiday(kind: Kind, key: Ints, draws: Draws, day: int, days: float) -> Floats:
+    """Return how much a public holiday makes of what accounts would do on a day."""
+    since = day - int(HOLIDAY_BEGINS * days)
+    away = draws.uniform("holiday", key) < HOLIDAY_AWAY.get(kind.rhythm, 0.0)
+    if kind.period_s is None and 0 <= since < HOLIDAY_DAYS:
+        return np.where(away, 0.0, HOLIDAY_AT_HOME)
+    if kind.period_s is None and since == HOLIDAY_DAYS:
+        return np.where(away, HOLIDAY_BACK, 1.0)
     return np.ones(len(key))

@@ -149,3 +149,20 @@ def test_who_grows_does_twice_as_much_and_keeps_to_it() -> None:
 def test_the_calm_scenario_has_no_outage() -> None:
     world = simulate("calm", seed=11, accounts=200, days=3.0)
     assert all(event.status != 503 for event in world.events())
+
+
+def test_over_a_holiday_most_are_away_and_all_come_back_at_once() -> None:
+    world = simulate("holiday", seed=11, accounts=400, days=DAYS)
+    machines = {name for name, kind in KINDS.items() if kind.period_s is not None}
+    kind_of = {label.account_id: label.kind for label in world.labels}
+    active: dict[int, set[str]] = defaultdict(set)
+    requests: Counter[int] = Counter()
+    for event in world.events():
+        if kind_of[event.account_id] not in machines:
+            day = int((event.ts - START_S) // DAY_S)
+            active[day].add(event.account_id)
+            requests[day] += 1
+    ordinary, holiday, back = active[2], active[3], active[4]
+    assert len(holiday) < 0.8 * len(ordinary)  # sittings of the eve reach into it
+    assert len(back) > len(holiday)
+    assert requests[4] / len(back) > requests[2] / len(ordinary)
