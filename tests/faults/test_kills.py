@@ -92,6 +92,8 @@ async def carry_through(settings: Settings, lives: Lives, life: Life, events: in
     """Let workers do all the work there is; damage that shows late ends one for each partition."""
     for _ in range(settings.topics.partitions + 1):
         worker = life.begin()
+        # All may be done already; but a signal must not come before there is one to hear it.
+        await worker.answers("/live", lambda status, _: status == 200)
         done = asyncio.create_task(caught_up(settings, events, worker))
         ended = asyncio.create_task(worker.ended())
         await asyncio.wait({done, ended}, return_when=asyncio.FIRST_COMPLETED)

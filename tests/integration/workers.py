@@ -84,7 +84,8 @@ class Worker:
     async def stop(self) -> None:
         """End it with a last checkpoint."""
         self.signal(signal.SIGTERM)
-        assert await self.ended() == 0, self.said
+        status = await self.ended()
+        assert status == 0, f"{status}: {self.said}"
 
     def kill(self) -> None:
         """End it at once, if it has not ended."""
