@@ -27,6 +27,8 @@ POLL_RECORDS_MAX = 8_192
 #: Of a session, the share within which its owner may rely on it: clocks differ, messages linger.
 _SESSION_SHARE = 0.5
 
+#: How long a poll waits for records, and so a seek for a poll.
+_POLL_S = 0.1
 #: How soon it is seen that there is room again where every partition had enough to do.
 _FULL_WAIT_S = 0.02
 #: A group's coordinator is away for seconds when its broker is restarted.
@@ -95,6 +97,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._placed: int | None = None
         #: Until when (`_awake_or_not_s`) nobody can have been given our partitions.
         self._session_ends_s = 0.0
+        #: No poll may span a seek: aiokafka waits through a rebalance, and then what was polled
+        #: in one generation would be what the next has just been sought to.
+        self._reading = asyncio.Lock()
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         generation, changelogs = self.app.consumer_generation_id, self.app.tables.changelog_topics
@@ -107,20 +112,26 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not active_partitions:  # to aiokafka none means all
                 await asyncio.sleep(_FULL_WAIT_S)
                 return {}
-        polled = await super()._getmany(active_partitions, timeout)
+        async with self._reading:
+            polled = await super()._getmany(active_partitions, _POLL_S)
         if generation != self.app.consumer_generation_id:
             return {}
         if not polled:
             if self.app.in_recovery:
                 await self.app.tables.recovery.pass_gaps(generation)
             return polled
-        batches: dict[TP, list[Any]] = {}
         for tp, records in polled.items():
             if tp.topic in changelogs:
                 await self.app.tables.recovery.take_up(tp, records, generation)
+            else:
+                await self._notice_loss(tp, records[0].offset)
+        if generation != self.app.consumer_generation_id:
+            return {}  # meanwhile; the books below may be those of another assignment
+        batches: dict[TP, list[Any]] = {}
+        for tp, records in polled.items():
+            if tp.topic in changelogs:
                 continue
             self._notice_new_beginning(tp, records[0].offset)
-            await self._notice_loss(tp, records[0].offset)
             self._next[tp] = records[-1].offset + 1
             batches[tp] = []
             for i in range(0, len(records), BATCH_RECORDS_MAX):
@@ -231,6 +242,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         that lost its end) would otherwise repeat events (or leave some out). Where there is
         neither, aiokafka stays where it has read to, whether that was worked on or not.
         """
+        async with self._reading:
+            return await self._place()
+
+    async def _place(self) -> Mapping[TP, int]:
         self._last_polled.clear()
         generation = self.app.consumer_generation_id
         offsets: dict[TP, int] = dict(await super().seek_to_committed())

@@ -21,7 +21,6 @@ from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.brokers.choice import Broker, settings_for
 from tests.integration.workers import (
-    assert_same_accounts_stopped,
     assert_undisturbed,
     caught_up,
     produce,
@@ -52,6 +51,14 @@ from streams import app
 from streams.commands import main
 
 app.PRODUCE_TIMEOUT_S = 2.0
+main(["worker"])
+"""
+#: A worker whose polls wait until there is something.
+_LONG_POLLS = """
+from streams import transport
+from streams.commands import main
+
+transport._POLL_S = 60.0
 main(["worker"])
 """
 #: A worker whose checkpoints never end.
@@ -187,8 +194,25 @@ async def test_workers_share_the_partitions_and_take_over_from_one_another(
                 b.kill()
                 await caught_up(settings, len(requests), again)
                 await again.stop()
-    # Not to the id: where two workers hand over, a decision may fall some seconds earlier.
-    await assert_same_accounts_stopped(settings)
+    await assert_undisturbed(settings)
+
+
+async def test_a_poll_that_outlasts_a_rebalance_takes_nothing_with_it(
+    settings: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    await create(settings)
+    requests = traffic()
+    with worker(settings, tmp_path / "a", _LONG_POLLS) as a:
+        await a.ready()
+        with worker(settings, tmp_path / "b") as b:
+            await a.has_partitions(1)
+            await until(lambda: a.said.count("state recovered") == 2, a)
+            await b.ready()
+            await produce(settings, requests)
+            await caught_up(settings, len(requests), a, b)
+            await a.stop()
+            await b.stop()
+    await assert_undisturbed(settings)
 
 
 async def test_a_worker_that_was_suspended_does_no_harm_when_it_wakes_up(

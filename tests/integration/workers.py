@@ -381,14 +381,6 @@ def in_order(profile: bytes) -> list[object]:
     ]
 
 
-async def assert_same_accounts_stopped(settings: Settings) -> None:
-    """Assert that decisions are about the accounts that an undisturbed run decides about."""
-    expected = Reference(settings, await read_to_end(settings, settings.topics.accounts_source))
-    records = await read_to_end(settings, settings.topics.decisions)
-    told = [msgspec.json.decode(record.value or b"", type=Decision) for record in records]
-    assert {one.key for one in told} == {one.key for one in expected.by_id.values()}
-
-
 async def assert_undisturbed(settings: Settings) -> None:
     """Assert that decisions and state are those of an undisturbed run over the accounts' log.
 
