@@ -84,6 +84,16 @@ class Checkpointer(Protocol):
         """Take note of where reading begins."""
 
 
+class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Reads, in a thread of its own, nothing of transactions that were aborted or are open."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust reads so only where it writes in transactions itself.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and commits what the checkpointer has made durable."""
 
@@ -100,6 +110,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         #: No poll may span a seek: aiokafka waits through a rebalance, and then what was polled
         #: in one generation would be what the next has just been sought to.
         self._reading = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> CommittedThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         generation, changelogs = self.app.consumer_generation_id, self.app.tables.changelog_topics

@@ -26,6 +26,7 @@ from tests.integration.workers import (
     read,
     read_to_end,
     requests_in,
+    rows_in_changelog,
     traffic,
     worker,
 )
@@ -172,29 +173,39 @@ async def test_packed_requests_are_read(settings: Settings, tmp_path: Path, code
     await assert_judged(settings, [*range(1_000)])
 
 
-async def test_transactions_in_the_source_leave_gaps_that_are_no_loss(
+async def test_transactions_leave_gaps_that_are_no_loss_and_aborted_ones_are_not_judged(
     settings: Settings, tmp_path: Path
 ) -> None:
     settings = keyed(settings)
     await create(settings)
     requests = traffic()
+    aborted = [
+        Request(START_S + n, f"a{n}", f"nobody-{n % 9}", "view", [f"rare-{n}"]) for n in range(300)
+    ]
     with worker(settings, tmp_path) as first:
         await produce_in_transactions(settings, requests[:1_500])
         await first.handled(1_000)
         first.kill()
     with worker(settings, tmp_path) as second:
+        await produce_in_transactions(settings, aborted, is_aborted=True)
         await produce_in_transactions(settings, requests[1_500:])
         await caught_up(settings, len(requests), second)
         samples = await second.metrics()
         await second.stop()
+    rows = await rows_in_changelog(settings)
+    accounts = {key[2:].decode() for row in rows.values() for key in row if key[:1] == b"a"}
+    assert accounts == {request.account_id for request in requests}
     assert lost(samples, settings.topics.requests) == 0
     assert "Traceback" not in second.said
     log = await read_to_end(settings, settings.topics.requests)
-    assert log[-1].offset + 1 == len(requests) + len(requests) // 100 - 1  # the last one's is left
+    written, transactions = len(requests) + len(aborted), (len(requests) + len(aborted)) // 100
+    assert log[-1].offset + 1 == written + transactions - 1  # the last one's is left
     await assert_undisturbed(settings)
 
 
-async def produce_in_transactions(settings: Settings, requests: list[Request]) -> None:
+async def produce_in_transactions(
+    settings: Settings, requests: list[Request], *, is_aborted: bool = False
+) -> None:
     """Send requests a hundred to a transaction, each of which ends with a marker."""
     producer = AIOKafkaProducer(
         **client_arguments(settings.kafka), transactional_id=f"{settings.kafka.group}-shipper"
@@ -202,15 +213,17 @@ async def produce_in_transactions(settings: Settings, requests: list[Request]) -
     await producer.start()
     try:
         for start in range(0, len(requests), 100):
-            async with producer.transaction():
-                for request in requests[start : start + 100]:
-                    # One partition is enough, and keeps the test's accounts where they are.
-                    await producer.send(
-                        settings.topics.requests,
-                        msgspec.json.encode(request),
-                        key=request.account_id.encode(),
-                        partition=0,
-                    )
+            await producer.begin_transaction()
+            for request in requests[start : start + 100]:
+                # One partition is enough, and keeps the test's accounts where they are.
+                await producer.send(
+                    settings.topics.requests,
+                    msgspec.json.encode(request),
+                    key=request.account_id.encode(),
+                    partition=0,
+                )
+            await producer.flush()
+            await (producer.abort_transaction if is_aborted else producer.commit_transaction)()
     finally:
         await producer.stop()
 

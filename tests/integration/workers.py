@@ -244,7 +244,10 @@ async def produce(
 async def reading(settings: Settings, topic: str) -> AsyncIterator[Callable[[], Any]]:
     """Read a topic from its beginning; yields what returns all records read so far."""
     consumer = AIOKafkaConsumer(
-        **client_arguments(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
+        **client_arguments(settings.kafka),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
     )
     await consumer.start()
     records: list[Record] = []
