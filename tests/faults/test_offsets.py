@@ -32,6 +32,21 @@ from tests.integration.workers import (
 )
 
 
+#: A worker that looks more often than every five minutes for partitions that were added.
+_WATCHFUL = """
+from streams import app, worker
+from streams.commands import main
+
+def create_app(settings):
+    watchful = app.create_app(settings)
+    watchful.conf.consumer_metadata_max_age_ms = 500
+    return watchful
+
+worker.create_app = create_app
+main(["worker"])
+"""
+
+
 @pytest.fixture
 def settings(kafka: Broker, tmp_path: Path) -> Settings:
     return settings_for(kafka, tmp_path)
@@ -245,3 +260,22 @@ async def test_partitions_that_were_added_are_refused_with_what_to_do(
         assert await refused.ended() == 2
     assert "changelog: it has 2 partitions, not 3" in refused.said
     assert "delete this topic" in refused.said
+
+
+async def test_partitions_added_to_the_gateways_topic_are_read_from_their_beginning(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await create(settings)
+    async with running(
+        AIOKafkaAdminClient(**client_arguments(settings.kafka)), settings.kafka
+    ) as admin:
+        with worker(settings, tmp_path, _WATCHFUL) as running_on:
+            await produce(settings, views(0, 1_000))
+            await running_on.handled(1_000)
+            await admin.create_partitions({settings.topics.requests: NewPartitions(3)})
+            await produce(settings, views(1_000, 1_000), partition=2)
+            await produce(settings, views(2_000, 1_000))
+            await caught_up(settings, 3_000, running_on)
+            await running_on.stop()
+    log = await read_to_end(settings, settings.topics.requests_by_account)
+    assert sorted(ids_in(log)) == sorted(f"r{n}" for n in range(3_000))
