@@ -31,7 +31,6 @@ from tests.integration.workers import (
     worker,
 )
 
-
 #: A worker that looks more often than every five minutes for partitions that were added.
 _WATCHFUL = """
 from streams import app, worker
