@@ -79,7 +79,9 @@ class Detector:
         self.exchange = Exchange(partition, partitions)
         #: What other partitions, of another version, told in vain.
         self.unreadable_digests = 0
-        self.docket = Docket(config, self._identity, self.population, self._known)
+        self.docket = Docket(
+            config, self._identity, self.population, self._known, self._activities.ties
+        )
 
     @property
     def live_accounts(self) -> int:
@@ -163,6 +165,8 @@ class Detector:
                 decision = self.docket.cover(self._cause(request, offset), profile, request)
             if decision is None and steering.allows_some:
                 decision = self.docket.spare(self._cause(request, offset), profile, request)
+            if decision is None and before.action != "none":
+                self.docket.meet(profile, request)
             if decision is not None:
                 seen.decisions.append(decision)
                 if decision.action != "release" and (

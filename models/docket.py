@@ -45,6 +45,7 @@ Feedback = Literal["confirm", "overturn"]
 class _Wire(msgspec.Struct, array_like=True):
     in_force: dict[str, float]
     breaker: Breaker
+    lifted: list[str] = []
 
 
 class Docket:
@@ -60,6 +61,9 @@ class Docket:
         The peers, for figures; it hears the feedback.
     profile_of
         Returns an account's live profile, `None` if nothing is known of it.
+    ties
+        Returns the links (`<link type>:<link value>`) that an account was seen with lately, and
+        its latest address; empty where they aren't known.
     """
 
     def __init__(
@@ -68,10 +72,12 @@ class Docket:
         identity: DetectorIdentity,
         population: Population,
         profile_of: Callable[[str], Profile | None],
+        ties: Callable[[str], tuple[tuple[str, ...], str]],
     ) -> None:
         self._identity = identity
         self._population = population
         self._profile_of = profile_of
+        self._ties = ties
         self._share_max = config.blast_radius_share
         self.steering = Steering(config)
         self.steering_changed = False
@@ -79,6 +85,8 @@ class Docket:
         #: Key of a subject → when its decision ends, Unix seconds.
         self._in_force: dict[str, float] = {}
         self._next_end_s = float("inf")
+        #: Subjects of whom nothing is in force any more since a decision said so.
+        self._lifted: dict[str, None] = {}
 
     def judge(
         self,
@@ -154,8 +162,17 @@ class Docket:
         links = ties_of(request)
         if not self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
             return None
-        self._in_force.pop(f"account:{cause.account_id}", None)
         return self._let_go(cause, profile, "lifted: operators said to leave it alone", "requests")
+
+    def meet(self, profile: Profile, request: Request) -> None:
+        """Take note of what ties an account now for which something may be in force.
+
+        So an allowance reaches it at once, whatever it had when it was decided about.
+        """
+        standing = profile.standing
+        if standing.in_force(request.ts):
+            standing.links = tuple(hash32(link) for link in ties_of(request))
+            standing.address = request.ip or ""
 
     def _holds(self, standing: Standing, scenario: str, now_s: float) -> bool:
         """Whether what is in force counts: what was only simulated does not once it is meant."""
@@ -201,14 +218,33 @@ class Docket:
     def hold(self, decision: Decision) -> None:
         """Keep the end of a decision about a group in mind, or that it was answered."""
         if decision.expires_at is None:
-            self._in_force.pop(decision.key, None)
+            self._lift(decision.key)
         else:
             self._hold(decision.key, seconds(decision.expires_at))
 
     def _hold(self, key: str, expires_s: float) -> None:
+        self._lifted.pop(key, None)
         if len(self._in_force) < IN_FORCE_MAX or key in self._in_force:
             self._in_force[key] = expires_s
             self._next_end_s = min(self._next_end_s, expires_s)
+
+    def _lift(self, key: str) -> None:
+        self._in_force.pop(key, None)
+        self._lifted[key] = None
+
+    @property
+    def has_lifted(self) -> bool:
+        """Whether `take_lifted` would return anything."""
+        return bool(self._lifted)
+
+    def take_lifted(self) -> list[str]:
+        """Return the keys of those for whom what was in force has been lifted, each once.
+
+        Call it once a snapshot is durable that they are in: from then on nobody can repeat the
+        decision that was lifted, and it need not be known any longer that it was.
+        """
+        lifted, self._lifted = list(self._lifted), {}
+        return lifted
 
     @property
     def reviews_waiting(self) -> int:
@@ -263,6 +299,7 @@ class Docket:
         profile = self._profile_of(verdict.account_id)
         if profile is None:
             return []
+        links, address = self._ties(verdict.account_id)
         decision = self.judge(
             Cause(verdict.id, verdict.account_id, verdict.at_s, source),
             profile,
@@ -280,7 +317,8 @@ class Docket:
                 verdict.limit_per_minute,
                 verdict.linked_accounts,
             ),
-            (verdict.group.removeprefix("group:"),),
+            dict.fromkeys((*links, verdict.group.removeprefix("group:"))),
+            address,
         )
         return [] if decision is None else [decision]
 
@@ -322,7 +360,6 @@ class Docket:
                 and (group is None or group in profile.standing.links)
                 and is_due(account_id, profile)
             ):
-                self._in_force.pop(key, None)
                 cause = Cause(notice.id, account_id, notice.issued_s, source)
                 # Who said it and why stands in the audit: what a customer is shown is not
                 # written by hand.
@@ -335,6 +372,7 @@ class Docket:
         scenario = profile.standing.scenario
         standing = profile.standing.release(cause.ts)
         subject = f"account:{cause.account_id}"
+        self._lift(subject)
         profile.standing = msgspec.structs.replace(
             standing, decision_id=decision_id(subject, standing.revision, "release", cause.id)
         )
@@ -356,13 +394,14 @@ class Docket:
         return ended
 
     def to_bytes(self) -> bytes:
-        """Encode what is in force and the breaker."""
-        return msgspec.msgpack.encode(_Wire(self._in_force, self.breaker))
+        """Encode what is in force, what was lifted, and the breaker."""
+        return msgspec.msgpack.encode(_Wire(self._in_force, self.breaker, list(self._lifted)))
 
     def restore(self, data: bytes, steering: bytes | None) -> None:
         """Take up what `to_bytes` and the steering's own encoded."""
         wire = msgspec.msgpack.decode(data, type=_Wire)
         self._in_force, self.breaker = wire.in_force, wire.breaker
+        self._lifted = dict.fromkeys(wire.lifted)
         self._next_end_s = min(self._in_force.values(), default=float("inf"))
         if steering is not None:
             self.steering.restore(steering)

@@ -33,7 +33,7 @@ from streams.notices import (
 )
 from streams.outbox import Row
 from streams.partitions import partition_of
-from streams.publish import arrived_s, publish, set_aside, set_aside_telling
+from streams.publish import arrived_s, publish, publish_ends, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
 from streams.shard import JUDGED_AHEAD_MAX, NEWER_STATE_REMEDY, Shard
 from streams.transport import Batch
@@ -177,9 +177,7 @@ async def _send(
     for decision in seen.decisions:
         at = bisect_left(records, decision.evidence.source.offset, key=attrgetter("offset"))
         pending += await publish(app, decision, arrived_s(records[at], now_s))
-    for key in shard.expire():
-        topic = app.settings.topics.decisions_state
-        pending.append(await app.outbox.send(topic, key.encode(), None))
+    pending += await publish_ends(app, shard.expire())
     pending += await _tell_links(app, seen.activities)
     return pending + await tell_others(app, seen.digests)
 

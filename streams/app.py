@@ -221,7 +221,8 @@ def create_app(settings: Settings) -> App:
         options=dict(ROCKSDB_OPTIONS),
     )
     app.table = app.tables.add(table)
-    from streams import agents, membership, notices  # they need the type of the application
+    # They need the type of the application.
+    from streams import agents, membership, notices, publish
 
     app.checkpointer = Checkpoints(
         table,
@@ -231,6 +232,7 @@ def create_app(settings: Settings) -> App:
         app.readiness,
         settings.topics.logs,
         partial(notices.apply_notices, app),
+        partial(publish.publish_ends, app),
         settings.state.accounts_in_memory_max,
     )
     membership.follow(app)

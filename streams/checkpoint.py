@@ -48,6 +48,8 @@ class Checkpoints:
         The topics whose partitions have state, each number's together.
     apply_notices
         Applies the notices that a partition owes, sends what follows and returns what was sent.
+    publish_ends
+        Sends that nothing applies any more to the subjects with these keys.
     accounts_in_memory_max
         Live profiles of all partitions together; idle ones above it wait on disk.
     """
@@ -61,6 +63,7 @@ class Checkpoints:
         readiness: Readiness,
         logs: Logs,
         apply_notices: Callable[[Shard], Awaitable[list[Pending]]],
+        publish_ends: Callable[[list[str]], Awaitable[list[Pending]]],
         accounts_in_memory_max: int,
     ) -> None:
         self._table = table
@@ -70,6 +73,7 @@ class Checkpoints:
         self._readiness = readiness
         self._logs = logs
         self._apply_notices = apply_notices
+        self._publish_ends = publish_ends
         self._accounts_in_memory_max = accounts_in_memory_max
         self._shards: dict[TP, Shard] = {}
         #: For each forwarded partition the batches delivered, in order: the offset after each,
@@ -278,12 +282,14 @@ class Checkpoints:
                 return {}
             pending = self._pending.pop(tp, [])
             faults.reached("cut")
-            if checkpoint.notices_due == checkpoint.reach[2]:
+            if checkpoint.notices_due == checkpoint.reach[2] and not checkpoint.lifts:
                 await held.aclose()  # requests are judged meanwhile
             await asyncio.gather(*pending)
             faults.reached("decisions-acknowledged")
             if not await self._write(tp, shard, checkpoint):
                 return {}
+            if checkpoint.lifts:  # nothing was decided meanwhile, as the lock is held
+                self._pending[tp].extend(await self._publish_ends(shard.take_lifted()))
             # Not before the marker that promises them: what follows from them goes out now.
             await self.settle_notices(tp)
         resume = zip(self._logs, checkpoint.resume, strict=True)

@@ -56,9 +56,9 @@ class InForce:
 
     A subject's message replaces the one before it, as it does in a compacted topic: a simulated
     decision, a `release`, a `review` and one that this version can't read all leave nothing to
-    enforce. Only a lower revision is ignored. A tombstone carries none, so nothing is remembered
-    beyond it: a worker that repeats itself after a restart may put in force again what was
-    lifted, until it has caught up with its own tombstone.
+    enforce. Only a lower revision is ignored: what a worker says again after a crash. A tombstone
+    carries none, so nothing is remembered beyond it. It follows a `release` once no worker can
+    repeat what that lifted, and else what has run out by itself.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -52,6 +53,12 @@ async def set_aside_telling(
     return await set_aside(app, tp, record, at_s, reason, str(error)[:DETAIL_CHARS_MAX])
 
 
+async def publish_ends(app: App, keys: Iterable[str]) -> list[Pending]:
+    """Tell the state topic of subjects to which nothing applies any more."""
+    topic = app.settings.topics.decisions_state
+    return [await app.outbox.send(topic, key.encode(), None) for key in keys]
+
+
 async def publish(app: App, decision: Decision, at_s: float) -> list[Pending]:
     """Send a decision to the log and to the state topic.
 
@@ -66,8 +73,9 @@ async def publish(app: App, decision: Decision, at_s: float) -> list[Pending]:
     """
     topics, key, value = app.settings.topics, decision.key.encode(), msgspec.json.encode(decision)
     log = await app.outbox.send(topics.decisions, key, value)
-    in_force = None if decision.action == "release" else value
-    state = await app.outbox.send(topics.decisions_state, key, in_force)
+    # A release too, as it has a revision: what a worker that was killed says once more does not
+    # count after it. Its tombstone follows once nobody can repeat what was lifted.
+    state = await app.outbox.send(topics.decisions_state, key, value)
 
     def acknowledged(sent: Pending) -> None:
         if not sent.cancelled() and sent.exception() is None:

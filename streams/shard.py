@@ -85,6 +85,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
         Up to which notices are applied once this is durable.
     resume
         Where to read on, log by log: of the notices' some are needed again.
+    lifts
+        Whether there are subjects to which nothing applies any more, as soon as this is durable,
+        and to which nobody can have applied anything since.
     """
 
     reach: Reach
@@ -92,6 +95,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     resume: Reach
     rows: list[Row]
     marker: Row
+    lifts: bool
 
 
 class Shard:
@@ -304,12 +308,18 @@ class Shard:
         """
         return self.detector.docket.expire(self.watermark_s - _EXPIRY_MARGIN_S)
 
+    def take_lifted(self) -> list[str]:
+        """Return the keys whose decision was lifted, once it is durable that it was; each once."""
+        return self.detector.docket.take_lifted()
+
     def begin_checkpoint(self) -> Checkpoint | None:
         """Encode what changed since the last one; `None` if nothing did and nothing is due."""
         due = self._notices_due
+        lifts = self.detector.docket.has_lifted and self._hears_news
         if self._waiting and self._hears_news:
             due = self._waiting[-1][0] + 1
-        if self.owes_notices or (self.reach, due) == (self.durable, self._notices_due):
+        is_news = (self.reach, due) != (self.durable, self._notices_due)
+        if self.owes_notices or not (is_news or lifts):
             return None
         self._notices_due = due
         oldest = self.detector.exchange.oldest_place
@@ -340,6 +350,7 @@ class Shard:
             (self.offset, self.activity, resume),
             rows + self._rows.write(named, self.reach),
             Row(_MARKER_KEY, msgspec.msgpack.encode(marker)),
+            lifts,
         )
 
     @property

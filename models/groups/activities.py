@@ -48,6 +48,7 @@ class Day:
     """What an account has chosen on one day."""
 
     __slots__ = (
+        "address",
         "below",
         "chosen",
         "client",
@@ -80,6 +81,8 @@ class Day:
         self.evidence = array("b")
         self.owners = array("H")
         self.links: list[str] = []
+        #: The latest.
+        self.address = ""
         #: What the latest links were taken from.
         self.client: object = None
 
@@ -135,6 +138,7 @@ class Day:
                 self.evidence.tobytes(),
                 self.owners.tobytes(),
                 self.links,
+                self.address,
             )
         )
 
@@ -149,6 +153,7 @@ class Day:
         day.chosen, day.told_at, day.hours = wire.chosen, wire.told_at, wire.hours
         day.steps_up, day.steps, day.last_pair = wire.steps_up, wire.steps, wire.last_pair
         day.below, day.weights, day.links = wire.below, wire.weights, wire.links
+        day.address = wire.address
         day.pairs.frombytes(wire.pairs)
         day.evidence.frombytes(wire.evidence)
         day.owners.frombytes(wire.owners)
@@ -210,6 +215,7 @@ class Activities:
         if client != day.client:
             # Not a part of the state: without it the same links are only looked up once more.
             day.client = client
+            day.address = request.ip or ""
             day.links += [one for one in links_of(request) if one not in day.links]
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.
@@ -220,15 +226,24 @@ class Activities:
                 day.told_at = math.ceil(day.told_at * _TOLD_GROWTH)
         return told
 
+    def ties(self, account_id: str) -> tuple[tuple[str, ...], str]:
+        """Return an account's links on the latest day it chose pairs, and its latest address."""
+        day = self._known(account_id)
+        return ((), "") if day is None else (tuple(day.links), day.address)
+
     def _day_of(self, request: Request) -> Day:
         """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)
-        day = self._days.get(account_id)
-        if day is None and (data := self._load(account_id)):
-            day = Day.from_bytes(data)
+        day = self._known(account_id)
         if day is None or day.day < number:
             day = Day(number, request.ts)
         self._days[account_id] = day
+        return day
+
+    def _known(self, account_id: str) -> Day | None:
+        day = self._days.get(account_id)
+        if day is None and (data := self._load(account_id)):
+            day = self._days[account_id] = Day.from_bytes(data)
         return day
 
     def _tell(self, day: Day, request: Request) -> list[LinkActivity]:

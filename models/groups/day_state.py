@@ -23,3 +23,4 @@ class DayWire(msgspec.Struct, array_like=True):
     evidence: bytes
     owners: bytes
     links: list[str]
+    address: str = ""

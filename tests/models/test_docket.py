@@ -312,6 +312,40 @@ def test_who_turns_out_to_be_on_an_allow_list_is_let_go_with_the_next_request(
     assert not held(partition, "copier", MORNING_S + 1_004)
 
 
+@pytest.mark.parametrize("subject", [BY_LINK, BY_RANGE, BY_NETWORK])
+def test_a_groups_verdict_spares_who_is_known_by_anything_that_is_allowed(
+    subject: Subject,
+) -> None:
+    until = rfc3339(MORNING_S + 4 * HOUR_S)
+    allow = Allow(subject=subject, expires_at=until, **told("n1"))
+    for said_first in (True, False):
+        partition = Partition(ENFORCE)
+        known = {"links": LINKS, "ip": "203.0.113.7"}
+        partition.observe([request("copier", MORNING_S - 60, pair_ids=["x"], **known)])
+        partition.checkpoint()
+        partition.restart()  # what is known of it outlives that
+        if said_first:
+            assert say(partition, allow, verdict("v1")) == []
+        else:
+            hit, lifted = say(partition, verdict("v1"), allow)
+            assert (hit.value, lifted.action) == ("copier", "release")
+            assert lifted.revision == hit.revision + 1
+        assert not held(partition, "copier", MORNING_S + 1_001)
+
+
+@pytest.mark.parametrize("subject", [BY_LINK, BY_RANGE])
+def test_allowing_lifts_what_is_in_force_for_who_is_refused_there_by_now(
+    subject: Subject,
+) -> None:
+    partition = Partition(ENFORCE)
+    partition.observe(flood("copier", links={"org": "x"}, ip="198.51.100.1"))
+    refused = request("copier", MORNING_S + 901, links=LINKS, ip="203.0.113.7", status=403)
+    assert partition.observe([refused]).decisions == []
+    until = rfc3339(MORNING_S + 4 * HOUR_S)
+    [lifted] = say(partition, Allow(subject=subject, expires_at=until, **told("n1", MORNING_S + 9)))
+    assert (lifted.value, lifted.action) == ("copier", "release")
+
+
 def know_what_people_read(popularity: Popularity) -> None:
     rng = random.Random(1)
     for pair in range(20_000):
@@ -400,13 +434,16 @@ def test_over_any_history_decisions_follow_one_another_in_order(
         subjects = (Subject("account", account), *links)
         return any(allowed_until.get(subject, 0) > now_s for subject in subjects)
 
+    def assert_spared(account: str, now_s: float) -> None:
+        held = standing.get(account)
+        if held is not None and held.expires_at is not None and not held.simulated:
+            holds = seconds(held.issued_at) <= now_s < seconds(held.expires_at)
+            assert not (holds and is_allowed(account, now_s))
+
     def go_on(requests: Sequence[Request]) -> None:
         for one in requests:
             standing.update((each.value, each) for each in partition.observe([one]).decisions)
-            held = standing.get(one.account_id)
-            if held is not None and held.expires_at is not None:
-                is_meant = not held.simulated and seconds(held.expires_at) > one.ts
-                assert not (is_meant and is_allowed(one.account_id, one.ts))
+            assert_spared(one.account_id, one.ts)
 
     for place, notice in sorted(history, key=lambda each: each[0]):
         go_on(log[at:place])
@@ -418,6 +455,10 @@ def test_over_any_history_decisions_follow_one_another_in_order(
             until_s = seconds(notice.expires_at)
             allowed_until[notice.subject] = until_s if until_s > notice.issued_s else 0.0
         heard.add(notice.id)
+        # Also of those who haven't been back since.
+        now_s = notice.at_s if isinstance(notice, Verdict) else notice.issued_s
+        for account in standing:
+            assert_spared(account, now_s)
     go_on(log[at:])
     latest: dict[str, Decision] = {}
     ids = [decision.decision_id for decision in partition.decisions]

@@ -111,6 +111,7 @@ class Partition:
     def __init__(self, config: DetectionConfig | None = None) -> None:
         self.config = config or DetectionConfig()
         self.profiles: dict[str, bytes] = {}
+        self.choices: dict[str, bytes] = {}
         self.rows: dict[bytes, bytes] = {}
         self.population: bytes | None = None
         self.docket = self.exchange = b""
@@ -120,7 +121,8 @@ class Partition:
         self.detector = self._start()
 
     def _start(self) -> Detector:
-        detector = Detector(self.config, "test", "requests", 0, self.profiles.get)
+        stores = self.profiles.get, self.choices.get
+        detector = Detector(self.config, "test", "requests", 0, *stores)
         if self.population is not None:
             detector.restore(
                 self.population, self.rows.get, self.docket, self.exchange, self.steering
@@ -139,6 +141,7 @@ class Partition:
         """Make durable what has changed."""
         snapshot = self.detector.snapshot()
         self.profiles.update(snapshot.profiles)
+        self.choices.update(snapshot.choices)
         for key, row in snapshot.rows.items():
             if row is None:
                 self.rows.pop(key, None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import RecordMetadata, TopicPartition
@@ -22,6 +23,7 @@ from streams.outbox import Row
 from streams.settings import Logs
 from streams.shard import Shard
 from streams.transport import Batch
+from tests.decisions import decision
 
 LOGS = Logs("by-account", "link-activity", "notices")
 JUDGED, FORWARDED, NOTICES = TP(LOGS.requests, 0), TP("requests", 0), TP(LOGS.notices, 0)
@@ -60,6 +62,10 @@ class Broker:
         self.written.append("notices applied")
         return []
 
+    async def publish_ends(self, keys: list[str]) -> list[asyncio.Future[RecordMetadata]]:
+        self.written += [f"nothing in force: {key}" for key in keys]
+        return []
+
     async def is_member(self) -> bool:
         self.when_asked()
         return self.is_member_now
@@ -87,6 +93,7 @@ def checkpoints(broker: Broker) -> Checkpoints:
         Readiness(dead_letters_per_minute=1),
         LOGS,
         broker.apply_notices,
+        broker.publish_ends,
         accounts_in_memory_max=10,
     )
 
@@ -234,6 +241,24 @@ async def test_a_worker_that_the_group_has_given_up_writes_no_more(
 
 def batch(first: int, last: int, after: int) -> Batch:
     return Batch([SimpleNamespace(offset=offset) for offset in range(first, last + 1)], after)
+
+
+async def test_a_tombstone_follows_a_release_once_it_is_durable(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    shard = judge(checkpoints, broker)
+    review = msgspec.structs.replace(decision(), scope="group", value="org:x")
+    shard.detector.docket.hold(review)
+    shard.detector.docket.hold(msgspec.structs.replace(review, action="release", expires_at=None))
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    for _ in range(2):
+        await settle()
+        broker.acknowledge()
+        assert not any(each.startswith("nothing") for each in broker.written)
+        assert checkpoints.working(JUDGED).locked()  # nobody is decided about in between
+    assert await running == {JUDGED: 1}
+    assert broker.written[-2:] == ["table up to 7", "nothing in force: group:org:x"]
+    assert await checkpoints.checkpoint({JUDGED}) == {}
 
 
 async def test_a_partition_that_was_revoked_meanwhile_is_not_written(

@@ -14,6 +14,7 @@ from models.notices import Allow, Calendar, Control, Overturn, Release, SetMode,
 from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
+from streams.in_force import InForce
 from streams.outbox import Row
 from streams.settings import Logs
 from streams.shard import STATE_VERSION, Checkpoint, Shard, resume_offsets
@@ -168,11 +169,25 @@ def test_whatever_is_said_and_whenever_it_crashes_no_revision_is_given_twice(
     rows: dict[bytes, bytes] = {}
     published: dict[tuple[str, int], Decision] = {}
     state, uttered, crashes, farthest = shard(rows), 0, 0, 0
+    in_force, latest = InForce(), dict[str, int]()
 
     def publish(decisions: list[Decision]) -> None:
         for decision in decisions:
-            known = published.setdefault((decision.value, decision.revision), decision)
+            account, revision = decision.value, decision.revision
+            known = published.setdefault((account, revision), decision)
             assert known == decision
+            in_force.apply(decision.key.encode(), msgspec.json.encode(decision), START_S)
+            latest[account] = max(latest.get(account, 0), revision)
+            # Whoever enforces is never taken back to what was lifted or replaced.
+            newest, applies = published[account, latest[account]], in_force.applies
+            is_meant = newest.action != "release" and not newest.simulated
+            assert applies(account, START_S) == (newest if is_meant else None)
+
+    def bury(keys: list[str]) -> None:
+        for key in keys:
+            account = key.removeprefix("account:")
+            assert published[account, latest[account]].action == "release"
+            in_force.apply(key.encode(), None, START_S)
 
     while state.durable[0] < len(requests) or state.durable[2] < len(log):
         if not state.owes_notices and state.offset < len(requests):
@@ -187,6 +202,8 @@ def test_whatever_is_said_and_whenever_it_crashes_no_revision_is_given_twice(
             write(rows, survivors(begun, lost))
             if lost == "nothing":
                 state.end_checkpoint(begun, chance.choice((0, 1_000)))
+                if begun.lifts and chance.random() < 0.7:  # or it is killed just then
+                    bury(state.take_lifted())
                 publish(state.apply_notices())
         if (begun is not None and lost != "nothing") or chance.random() < 0.1:
             state, crashes = shard(rows, farthest), crashes + 1
@@ -194,6 +211,12 @@ def test_whatever_is_said_and_whenever_it_crashes_no_revision_is_given_twice(
             assert not state.missing_notices  # what was promised had been said
             if state.owes_notices:
                 publish(state.apply_notices())
+    while (begun := state.begin_checkpoint()) is not None:
+        write(rows, survivors(begun, "nothing"))
+        state.end_checkpoint(begun, 1_000)
+        bury(state.take_lifted())
+    released = {a for a, revision in latest.items() if published[a, revision].action == "release"}
+    assert len(in_force) == len(latest) - len(released)  # nothing of them is left
     assert crashes > 3
     assert {decision.action for decision in published.values()} >= {"throttle", "release"}
     by_account: dict[str, list[int]] = {}
