@@ -252,5 +252,13 @@ class Tail:
 
     def level(self, probability: float) -> float:
         """Return the count that this share (0–1) of honest account days is expected to reach."""
+        return self.levels(probability, probability)[0]
+
+    def levels(self, commoner: float, rarer: float) -> tuple[float, float]:
+        """Return the counts that two shares (0–1) are expected to reach: fitting costs the most."""
         middle, power = self._fit()
-        return math.exp(middle + power * self._shape.rarity(min(probability, 0.5)))
+        rarity = self._shape.rarity
+        return (
+            math.exp(middle + power * rarity(min(commoner, 0.5))),
+            math.exp(middle + power * rarity(min(rarer, 0.5))),
+        )

@@ -111,6 +111,8 @@ class Detector:
         self, requests: Sequence[Request], offsets: Sequence[int], seen: Observation
     ) -> None:
         breaker, steering = self.docket.breaker, self.docket.steering
+        # What operators said changes between calls only.
+        has_events, allows_some = steering.has_events, steering.allows_some
         profiles, changed = self._profiles, self._changed
         exchange, popularity = self.exchange, self.population.popularity
         judge, event = self._judge, NO_EVENT
@@ -150,7 +152,7 @@ class Detector:
                     seen.activities += activities
             else:
                 judge.own(profile, request)
-            if steering.has_events:
+            if has_events:
                 event = steering.event(ts)
             judge.tolerance = event[1]
             # A late request may be a repeat: it counts for its pairs only, of which a repeat
@@ -163,7 +165,7 @@ class Detector:
                 decision = self._decide(profile, request, offset, event, ignored=True)
             if decision is None and steering.approved:
                 decision = self.docket.cover(self._cause(request, offset), profile, request)
-            if decision is None and steering.allows_some:
+            if decision is None and allows_some:
                 decision = self.docket.spare(self._cause(request, offset), profile, request)
             if decision is None and before.action != "none":
                 self.docket.meet(profile, request)

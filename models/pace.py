@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 from statistics import NormalDist
+from string import ascii_letters, digits
 
 #: Choices within this time are one act: pages that fetch what they show do so.
 ACT_S = 0.5
@@ -23,9 +24,11 @@ _RENEW_CHOICES, _RENEW_FADING = 64, 0.998
 _STEP_MAX = 4
 #: The most that one choice says for either (decibans): one click must not decide.
 _EVIDENCE_MAX = 12.0
+#: Longer numbers are hashes.
+_DIGITS_MAX = 15
 #: A number of its own, perhaps behind a word: the digits that a hash happens to end in are none.
 _LAST_NUMBER = re.compile(
-    r"(?:^|[^0-9A-Za-z])[A-Za-z]*(\d{1,15})(?:[^0-9A-Za-z]\D{0,7})?$", re.ASCII
+    rf"(?:^|[^0-9A-Za-z])[A-Za-z]*(\d{{1,{_DIGITS_MAX}}})(?:[^0-9A-Za-z]\D{{0,7}})?$", re.ASCII
 )
 
 
@@ -35,6 +38,14 @@ def number_of(pair_id: str) -> int | None:
     >>> number_of("/images/0041.png"), number_of("p7"), number_of("welcome"), number_of("3f9a52")
     (41, 7, None, None)
     """
+    # Most ids end in a digit, and are told thus in a fifth of the time.
+    head = pair_id.rstrip(digits)
+    length = len(pair_id) - len(head)
+    if length:
+        word = head.rstrip(ascii_letters)
+        if length > _DIGITS_MAX or (word and word[-1] in digits):
+            return None
+        return int(pair_id[len(head) :])
     found = _LAST_NUMBER.search(pair_id)
     return int(found[1]) if found else None
 

@@ -148,7 +148,7 @@ class Population:
     def _refit(self) -> None:
         spent = _SPENT * self._spendable
         self.levels = [
-            (tail.level(self._p_throttle * share * spent), tail.level(self._p_ban * share * spent))
+            tail.levels(self._p_throttle * share * spent, self._p_ban * share * spent)
             for tail, share in zip(self.tails, self._shares, strict=True)
         ]
         if self.tails:

@@ -200,8 +200,8 @@ class Shard:
         seen = self.detector.observe(requests, offsets)
         reached = offsets[seen.taken] if seen.taken < len(requests) else end
         self.offset = max(self.offset, reached)
-        for request in requests[: seen.taken]:
-            self.watermark_s = max(self.watermark_s, request.ts)
+        latest_s = max((request.ts for request in requests[: seen.taken]), default=0.0)
+        self.watermark_s = max(self.watermark_s, latest_s)
         return seen
 
     def judge_links(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 import rocksdict
@@ -183,9 +183,12 @@ class _Database:
         self._is_unlogged = False
 
     def get(self, key: bytes) -> bytes | None:
-        with self._watched():
+        # Asked four times for each account that is not live.
+        try:
             value: bytes | None = self._database.get(key)
-            return value
+        except Exception as error:
+            self._give_up(error)
+        return value
 
     def write(self, batch: Any) -> None:
         # Were what has no journal lost, what has one would stand behind a hole.
@@ -209,14 +212,17 @@ class _Database:
         try:
             yield
         except Exception as error:
-            if not _is_damage(error):
-                raise _mendable(error) from None
-            aside = _set_aside(self._path)
-            raise DamagedStateError(
-                f"state.directory: the state of partition {self._partition} is damaged "
-                f"({_one_line(error)}); it was set aside as {aside}: start again, it is rebuilt "
-                "from the changelog"
-            ) from None
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        if not _is_damage(error):
+            raise _mendable(error) from None
+        aside = _set_aside(self._path)
+        raise DamagedStateError(
+            f"state.directory: the state of partition {self._partition} is damaged "
+            f"({_one_line(error)}); it was set aside as {aside}: start again, it is rebuilt "
+            "from the changelog"
+        ) from None
 
 
 def _mendable(error: Exception) -> Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -23,7 +23,7 @@ class BadRecord(NamedTuple):
 
 
 #: Reads one line: its bytes, and its position for requests that have no id of their own.
-Reader = Callable[[bytes, str], Iterator[Request | BadRecord]]
+Reader = Callable[[bytes, str], Iterable[Request | BadRecord]]
 
 
 class Format(Protocol):

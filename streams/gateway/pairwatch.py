@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from models.request import Request
 from streams.codec import MESSAGE_BYTES_MAX, InvalidRequest, decode_request
@@ -18,11 +18,11 @@ class RequestLines:
     def reader(self, _gateway: Gateway, arrived_s: float) -> Reader:
         """Return what reads a line."""
 
-        def read(line: bytes, _position: str) -> Iterator[Request | BadRecord]:
+        def read(line: bytes, _position: str) -> Iterable[Request | BadRecord]:
             try:
-                yield decode_request(line, arrived_s)
+                return (decode_request(line, arrived_s),)
             except InvalidRequest as error:
-                yield BadRecord(error, line)
+                return (BadRecord(error, line),)
 
         return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -37,8 +38,10 @@ def in_order(
     lines_max
         How many items are held; beyond that the earliest comes out.
     """
-    # Each with its sequence number, so that equal times never compare the items themselves.
-    held: list[tuple[float, int, Item]] = []
+    # Each with its sequence number, so that equal times never compare the items themselves. Most
+    # come in order: those stand in a queue, and only what is late takes the dearer heap.
+    queue: deque[tuple[float, int, Item]] = deque()
+    late: list[tuple[float, int, Item]] = []
     block: list[float] = []
     clock_s = float("-inf")
     for sequence, item in enumerate(items):
@@ -46,15 +49,25 @@ def in_order(
         if ts is None:
             yield item
             continue
-        heapq.heappush(held, (ts, sequence, item))
-        if len(held) > lines_max:
-            yield heapq.heappop(held)[2]
+        if not queue or ts >= queue[-1][0]:
+            queue.append((ts, sequence, item))
+        else:
+            heapq.heappush(late, (ts, sequence, item))
+        if len(queue) + len(late) > lines_max:
+            yield _earliest(queue, late)
         block.append(ts)
         if len(block) == BLOCK_LINES:
             block.sort()
             clock_s = max(clock_s, block[BLOCK_LINES // 2])
             block.clear()
-            while held and held[0][0] <= clock_s - window_s:
-                yield heapq.heappop(held)[2]
-    while held:
-        yield heapq.heappop(held)[2]
+            until_s = clock_s - window_s
+            while (queue and queue[0][0] <= until_s) or (late and late[0][0] <= until_s):
+                yield _earliest(queue, late)
+    while queue or late:
+        yield _earliest(queue, late)
+
+
+def _earliest(queue: deque[tuple[float, int, Item]], late: list[tuple[float, int, Item]]) -> Item:
+    if late and (not queue or late[0] < queue[0]):
+        return heapq.heappop(late)[2]
+    return queue.popleft()[2]
