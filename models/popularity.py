@@ -45,10 +45,11 @@ _COPIER_EVIDENCE_MIN = 0.5
 _COPIED_MAX = 2.0
 #: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
 _BELIEF_READS = 50.0
-#: The evidence follows what was learned at this pace, and the last fifty paces weigh most. What was
-#: read is held against the catalogue as it stood then, when less of it was known.
+#: The evidence follows what was learned at this pace, and the latest reads weigh most: a quarter of
+#: all, since a pair's readers grow in number as those of all pairs do, and where these have doubled
+#: a class means something else. What was read is held against the catalogue as it stood then.
 _RENEW_READS = 256
-_RENEW_FADING = 0.98
+_MEMORY_SHARE, _MEMORY_READS_MAX = 0.25, 12_800
 #: With fewer slots free, or more readers over all of them, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
 _FREE_MIN = int(0.4 * SLOTS)
@@ -323,7 +324,8 @@ class Popularity:
             else:
                 self._evidence[c] = 0.0
         self._tabulate()
-        fading = _RENEW_FADING ** (new / _RENEW_READS)
+        memory = min(max(self._reads * _MEMORY_SHARE, _READS_MIN), _MEMORY_READS_MAX)
+        fading = math.exp(-new / memory)
         self._read = [count * fading for count in self._read]
         self._offered = [count * fading for count in self._offered]
 
