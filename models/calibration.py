@@ -257,8 +257,8 @@ class Tail:
     def levels(self, commoner: float, rarer: float) -> tuple[float, float]:
         """Return the counts that two shares (0–1) are expected to reach: fitting costs the most."""
         middle, power = self._fit()
-        rarity = self._shape.rarity
+        rarity, least = self._shape.rarity, self.signal.least
         return (
-            math.exp(middle + power * rarity(min(commoner, 0.5))),
-            math.exp(middle + power * rarity(min(rarer, 0.5))),
+            max(math.exp(middle + power * rarity(min(commoner, 0.5))), least),
+            max(math.exp(middle + power * rarity(min(rarer, 0.5))), least),
         )

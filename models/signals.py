@@ -82,6 +82,16 @@ class Signal(msgspec.Struct, frozen=True):
         return self.measure in ("evidence", "rare_reads")
 
     @property
+    def least(self) -> float:
+        """The lowest level there is: what weighs less accuses nobody, however little others do.
+
+        Or made-up accounts by the million, one request each, would make suspects of all who do
+        more. Of counts chance sets it. Evidence has odds of its own: a hundred to one, and more
+        than one page of what is read as copiers read.
+        """
+        return {"evidence": 20.0, "rare_reads": 5.0}.get(self.measure, 0.0)
+
+    @property
     def kind(self) -> Kind:
         """What kind of evidence it is."""
         return _WORDS[self.measure].kind

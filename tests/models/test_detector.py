@@ -304,13 +304,18 @@ def test_budgets_at_either_end_of_their_range_are_taken(budget: float) -> None:
     Partition(config).observe(log()[:500])
 
 
-def test_a_smaller_budget_never_asks_for_more() -> None:
-    def throttled(budget: float) -> set[str]:
+def test_a_smaller_budget_asks_for_no_more_and_no_sooner() -> None:
+    def first_seen(budget: float) -> dict[str, int]:
         partition = Partition(DetectionConfig(false_throttles_per_1000_account_days=budget))
         partition.observe(log())
-        return {decision.value for decision in partition.decisions}
+        ends = reversed(partition.decisions)
+        return {decision.value: decision.evidence.source.offset for decision in ends}
 
-    assert throttled(0.01) <= throttled(1) < throttled(900)
+    small, usual, large = first_seen(0.01), first_seen(1), first_seen(100)
+    assert small.keys() <= usual.keys() <= large.keys()
+    assert all(at >= usual[account] for account, at in small.items())
+    assert all(at >= large[account] for account, at in usual.items())
+    assert small != usual != large
 
 
 def test_nobody_is_banned_before_the_peers_are_known() -> None:
@@ -367,3 +372,13 @@ def test_any_requests_at_all_are_judged_and_survive_a_restart(
     assert {name: in_order(data) for name, data in parts.profiles.items()} == {
         name: in_order(data) for name, data in whole.profiles.items()
     }
+
+
+def test_made_up_accounts_of_one_request_make_a_suspect_of_nobody() -> None:
+    partition, count = Partition(), 12_000
+    made_up = [
+        Request(MIDNIGHT_S + n / 5, f"r{n}", f"made-up-{n}", "view", [f"rare-{n}"])
+        for n in range(count)
+    ]
+    partition.observe(made_up)
+    assert not partition.decisions
