@@ -11,6 +11,7 @@ import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -165,6 +166,8 @@ def _checked(answer: Outcome | Failure) -> Outcome:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Let processes start that leave Ctrl-C, which goes to all of them alike, to this one."""
+    # It lets go of the signal once it is up: not in between.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
