@@ -143,11 +143,10 @@ async def test_three_brokers_hold_three_replicas(
     reports = await check(settings)
     async with asyncio.timeout(60):
         # One broker may not have heard yet of what another has created.
-        while any(report.status == "missing" for report in reports):
+        while any(report.status == "missing" or report.not_checked for report in reports):
             await asyncio.sleep(0.1)
             reports = await check(settings)
     assert {(report.status, report.replication) for report in reports} == {("ok", 3)}
-    assert {report.not_checked for report in reports} == {()}
 
 
 @pytest.mark.kafka
