@@ -280,12 +280,15 @@ class Judge:
             tail = self.population.tails[at]
             probability = tail.probability(observed)
             if probability <= _WORTH_TELLING:
-                beyond = observed >= self._level(profile, at)
+                level = self._level(profile, at)
+                beyond = observed >= level
                 ban = observed >= self.population.levels[at][1] * self._leeway(profile)
                 if at == self._rare_at:
                     beyond &= profile.copied_share >= _COPIED_THROTTLE
                     ban &= profile.copied_share >= _COPIED_BAN
-                found.append(Exceedance(scenario, signal, tail, observed, probability, beyond, ban))
+                found.append(
+                    Exceedance(scenario, signal, tail, observed, probability, level, beyond, ban)
+                )
         # What is beyond its level comes before what merely corroborates.
         return sorted(found, key=lambda found: (not found.beyond, found.probability))
 

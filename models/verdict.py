@@ -24,6 +24,8 @@ from models.signals import DAY_S, SCALES_S, Signal
 
 #: A throttled account gets what nineteen in twenty accounts make do with.
 _THROTTLE_SHARE = 0.05
+#: Begins the reason that says from where on the strongest signal is throttled for.
+LEVEL_OF = "level for a throttle: "
 
 
 class Exceedance(NamedTuple):
@@ -37,6 +39,8 @@ class Exceedance(NamedTuple):
         How far this one has.
     probability
         The share (0–1) of honest account days that get so far.
+    level
+        From where on this account is throttled for it.
     beyond, ban
         Whether it is beyond the level for a throttle, for a ban.
     """
@@ -46,6 +50,7 @@ class Exceedance(NamedTuple):
     tail: Tail
     observed: float
     probability: float
+    level: float
     beyond: bool
     ban: bool
 
@@ -157,11 +162,16 @@ def own_grounds(
     if not exceedances:
         return Grounds(profile.standing.scenario, 1.0, tuple(reasons))
     strongest = exceedances[0]
+    signal = strongest.signal
+    if strongest.beyond:
+        # What would have kept it from happening, exactly.
+        observed, level = round(strongest.observed, 1), round(strongest.level, 1)
+        reasons.append(Reason(f"{LEVEL_OF}{signal.name}", observed, level, signal.unit, 0.0))
     return Grounds(
         strongest.scenario.name,
         round(1 - strongest.probability, 9),
         tuple(reasons),
-        _limit(strongest.signal, strongest.tail, profile, population),
+        _limit(signal, strongest.tail, profile, population),
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from models.decision import Decision, Reason, rfc3339
 from models.scenarios import SCENARIOS
+from models.verdict import LEVEL_OF
 from streams.case import Case
 from streams.render import moment
 from streams.timeline import NOUNS, Event, timeline
@@ -49,7 +50,11 @@ def tell(case: Case, now_s: float) -> Story:
     return Story(
         standing=_standing(case, now_s),
         seen=list(_seen(case.asked)),
-        usual=[_usual(reason) for reason in case.asked.reasons],
+        usual=[
+            _usual(reason)
+            for reason in case.asked.reasons
+            if not reason.signal.startswith(LEVEL_OF)
+        ],
         rung=list(_rung(case)),
         otherwise=list(_otherwise(case)),
         events=timeline(case),
@@ -223,6 +228,7 @@ def _otherwise(case: Case) -> Iterator[str]:
     if asked.action in ("release", "review") or asked.scope != "account":
         return
     own = [each for each in asked.reasons if each.signal in _SIGNALS.get(asked.scenario, ())]
+    level = next((each for each in asked.reasons if each.signal.startswith(LEVEL_OF)), None)
     if before is not None and _held(before, asked.issued_at):
         itself = f" on {time_of(before.expires_at)}" if before.expires_at else ""
         yield (
@@ -230,7 +236,13 @@ def _otherwise(case: Case) -> Iterator[str]:
             f"have run out by itself{itself}."
             + (" It was only simulated: the account could not know." if before.simulated else "")
         )
-    elif own:
+    elif level is not None:
+        yield (
+            f"Staying below {figure(level.expected)} {level.unit} "
+            f"({level.signal.removeprefix(LEVEL_OF)}), where a throttle begins for this account: "
+            f"it got to {figure(level.observed)}."
+        )
+    elif own:  # of a version that didn't tell the level
         yield (
             f"Staying near the usual {figure(own[0].expected)} {own[0].signal}: the level that was "
             f"passed lies between that and the {figure(own[0].observed)} observed, and as each "

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from models.decision import Decision, Reason, rfc3339
 from models.notices import Allow, Approve, Confirm, Control, Overturn, Release, SetMode, Subject
+from models.verdict import LEVEL_OF
 from streams import case, topics
 from streams.case import read
 from streams.case_sources import from_files
@@ -273,6 +274,21 @@ def test_what_would_have_kept_it_away_names_the_signal_of_its_scenario(write: Wr
     assert told[0].startswith("Staying near the usual 2.9 pairs opened one by one in a minute: ")
     again = story(write("d", made, later(1_800, 2, reasons=reasons)), "acct_17").otherwise
     assert again[0].startswith("Had it slowed down to what is usual while a throttle held")
+
+
+def test_the_level_that_was_passed_is_told_and_not_taken_for_what_is_usual(write: Write) -> None:
+    reasons = (
+        Reason("pairs opened one by one in a minute", 126.0, 2.9, "pairs per minute", 1.0),
+        Reason(
+            f"{LEVEL_OF}pairs opened one by one in a minute", 126.0, 41.5, "pairs per minute", 0.0
+        ),
+    )
+    told = story(write("d", later(0, 1, scenario="catalogue-sweep", reasons=reasons)), "acct_17")
+    assert told.otherwise[0] == (
+        "Staying below 41.5 pairs per minute (pairs opened one by one in a minute), where a "
+        "throttle begins for this account: it got to 126."
+    )
+    assert len(told.usual) == 1
 
 
 def test_nothing_is_claimed_of_signals_where_only_the_ladder_or_a_person_decided(
