@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import zlib
 from array import array
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from models.popularity_rows import CHANGES_MAX, PopularityRows
 from models.population_state import (
     CLASSES,
     UNTOLD_MAX,
@@ -56,19 +56,11 @@ _FREE_MIN = int(0.4 * SLOTS)
 _TOTAL_MAX = 24 * SLOTS
 
 
-#: A row of state stays well below the megabyte that brokers take.
-_ROW_BYTES_MAX = 512 * 1_024
-#: Changes that fit into a row; of more than these the next snapshot is a whole copy, so that those
-#: that come after need not be kept.
-_CHANGES_MAX = _ROW_BYTES_MAX // array("I").itemsize
 #: Marks a change that only says who chose a pair last; slot and reader take 28 bits. A reader of
 #: another partition is 0.
 _MET = 1 << 31
 #: The change that halves all counts.
 _HALVED = _MET
-#: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
-#: neither taking up the state nor writing it grows without end.
-_CHANGE_ROWS_MAX = 500
 
 
 class Popularity:
@@ -94,14 +86,9 @@ class Popularity:
     """
 
     __slots__ = (
-        "_change_rows",
-        "_changes",
         "_copier_evidence",
-        "_copy",
-        "_copy_rows",
         "_evidence",
         "_last",
-        "_obsolete",
         "_occupied",
         "_offered",
         "_read",
@@ -109,6 +96,7 @@ class Popularity:
         "_reads",
         "_renew_at",
         "_renewed_at",
+        "_rows",
         "_total",
         "_untold",
         "_untold_read",
@@ -139,14 +127,8 @@ class Popularity:
         #: below 0 where it speaks against a copier. And the evidence in tenths of a deciban.
         self.copied = [0.0] * CLASSES
         self.tenths = [0] * CLASSES
-        #: Changes since the last snapshot: slot and reader, packed into 32 bits, and `_MET`.
-        self._changes = array("I")
-        #: The latest whole copy's number and rows, the rows of changes since, and the rows that
-        #: the snapshot before the last still needed.
-        self._copy = 0
-        self._copy_rows = 0
-        self._change_rows = 0
-        self._obsolete: list[bytes] = []
+        #: Keeps changes: slot and reader, packed into 32 bits, and `_MET`.
+        self._rows = PopularityRows()
         #: What other partitions have not been told yet: slots, and reads by class.
         self._untold = array("I")
         self._untold_read = [0] * CLASSES
@@ -208,7 +190,7 @@ class Popularity:
         weighed
             Whether these choices tell what honest people choose.
         """
-        last, readers, changes = self._last, self._readers, self._changes
+        last, readers, changes = self._last, self._readers, self._rows.changes
         mark = reader % _MARKS + 1
         for pair in pairs:
             slot = pair & _MASK
@@ -224,7 +206,7 @@ class Popularity:
                     self._renew_if_due(catalogue_size)
             if counted and before < _READERS_MAX:
                 last[slot] = mark
-                if len(changes) <= _CHANGES_MAX:
+                if len(changes) <= CHANGES_MAX:
                     changes.append(slot << 8 | mark)
                 readers[slot] = before + 1
                 self._total += 1
@@ -237,12 +219,8 @@ class Popularity:
                         readers = self._readers
             elif chosen:
                 last[slot] = mark
-                if len(changes) <= _CHANGES_MAX:
+                if len(changes) <= CHANGES_MAX:
                     changes.append(_MET | slot << 8 | mark)
-
-    def _note(self, change: int) -> None:
-        if len(self._changes) <= _CHANGES_MAX:
-            self._changes.append(change)
 
     def _add_all(self, slots: Slots) -> None:
         """Count a reader for each of these slots."""
@@ -258,7 +236,8 @@ class Popularity:
     def _halve_if_full(self) -> bool:
         if self._occupied[0] >= _FREE_MIN and self._total <= _TOTAL_MAX:
             return False
-        self._note(_HALVED)
+        if len(self._rows.changes) <= CHANGES_MAX:
+            self._rows.changes.append(_HALVED)
         self._read = [count / 2 for count in self._read]
         self._offered = [count / 2 for count in self._offered]
         self._halve()
@@ -292,8 +271,8 @@ class Popularity:
         in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
         if not in_shape or (len(slots) and slots.max() >= SLOTS):
             raise ValueError("readings of another shape than ours")
-        if len(self._changes) <= _CHANGES_MAX:
-            self._changes.frombytes((slots << 8).tobytes())
+        if len(self._rows.changes) <= CHANGES_MAX:
+            self._rows.changes.frombytes((slots << 8).tobytes())
         self._add_all(slots)
         self._halve_if_full()
         self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
@@ -362,31 +341,17 @@ class Popularity:
 
     def snapshot(self) -> tuple[PopularityWire, Rows]:
         """Return the numbers to keep, and the rows to write or (`None`) remove before them."""
-        rows: Rows = dict.fromkeys(self._obsolete)
-        self._obsolete = []
-        if self._change_rows >= _CHANGE_ROWS_MAX or len(self._changes) > _CHANGES_MAX:
-            # What the last snapshot refers to goes only after this one has taken its place.
-            self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
-            self._copy += 1
-            self._change_rows = 0
-            whole = zlib.compress(self._readers + self._last, level=1)
-            parts = range(0, len(whole), _ROW_BYTES_MAX)
-            self._copy_rows = len(parts)
-            for n, start in enumerate(parts):
-                rows[self._copy_key(n)] = whole[start : start + _ROW_BYTES_MAX]
-        elif self._changes:
-            rows[self._change_key(self._change_rows)] = self._changes.tobytes()
-            self._change_rows += 1
-        self._changes = array("I")
+        rows = self._rows.write(self._readers, self._last)
+        copy, copy_rows, change_rows = self._rows.place
         wire = PopularityWire(
             read=self._read,
             reads=self._reads,
             renew_at=self._renew_at,
             evidence=self._evidence,
             copier_evidence=self._copier_evidence,
-            copy=self._copy,
-            copy_rows=self._copy_rows,
-            change_rows=self._change_rows,
+            copy=copy,
+            copy_rows=copy_rows,
+            change_rows=change_rows,
             renewed_at=self._renewed_at,
             untold=self._readings(),
             offered=self._offered,
@@ -401,15 +366,13 @@ class Popularity:
         ValueError
             A row that the snapshot refers to is missing.
         """
-        self._copy, self._copy_rows = wire.copy, wire.copy_rows
-        if wire.copy_rows:
-            parts = [self._row(get, self._copy_key(n)) for n in range(wire.copy_rows)]
-            whole = bytearray(zlib.decompress(b"".join(parts)))
+        place = (wire.copy, wire.copy_rows, wire.change_rows)
+        whole, changes = self._rows.restore(place, get)
+        if whole is not None:
             self._readers, self._last = whole[:SLOTS], whole[SLOTS:]
             self._recount()
-        for n in range(wire.change_rows):
-            self._change(np.frombuffer(self._row(get, self._change_key(n)), dtype=np.uint32))
-        self._change_rows = wire.change_rows
+        for some in changes:
+            self._change(some)
         self._read, self._offered, self._evidence = wire.read, wire.offered, wire.evidence
         self._reads = wire.reads
         self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
@@ -420,7 +383,7 @@ class Popularity:
         self._tabulate()
 
     def _change(self, changes: Slots) -> None:
-        """Do again what `_note` noted, in its order."""
+        """Do again what was noted, in its order."""
         halvings = np.flatnonzero(changes == _HALVED)
         for at, some in enumerate(np.split(changes, halvings)):
             if at:
@@ -429,19 +392,6 @@ class Popularity:
             slots, marks = (some & np.uint32(_MET - 1)) >> np.uint32(8), some & np.uint32(0xFF)
             np.frombuffer(self._last, dtype=np.uint8)[slots[marks > 0]] = marks[marks > 0]
             self._add_all(slots[some < _MET])
-
-    def _row(self, get: GetRow, key: bytes) -> bytes:
-        row = get(key)
-        if row is None:
-            raise ValueError(f"the state of the pairs' popularity lacks its row {key!r}")
-        return row
-
-    def _copy_key(self, n: int) -> bytes:
-        # Two copies take turns, so that the last whole one stands until the next is complete.
-        return b"copy%d.%d" % (self._copy % 2, n)
-
-    def _change_key(self, n: int) -> bytes:
-        return b"change%d.%d" % (self._copy % 2, n)
 
 
 def _classes_of(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from models import popularity as module
+from models import popularity_rows
 from models.popularity import SLOTS, Popularity
 from models.population_state import UNTOLD_MAX, PopularityWire, Readings, Rows
 from tests.models.traffic import slots
@@ -24,7 +25,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MASK", 4_095)
     monkeypatch.setattr(module, "_FREE_MIN", int(0.4 * 4_096))
     monkeypatch.setattr(module, "_TOTAL_MAX", 24 * 4_096)
-    monkeypatch.setattr(module, "_CHANGE_ROWS_MAX", 3)
+    monkeypatch.setattr(popularity_rows, "_CHANGE_ROWS_MAX", 3)
 
 
 def people(seed: int, reads: int) -> Iterator[tuple[int, int]]:
@@ -153,7 +154,7 @@ def test_a_million_made_up_pairs_take_no_more_room_than_ten() -> None:
     for reader in range(1_000_000):
         popularity.learn((made_up.getrandbits(64),), reader)
     assert popularity.pairs_seen <= 0.6 * SLOTS + 1
-    assert len(popularity._changes) < 200_000
+    assert len(popularity._rows.changes) < 200_000
     wire, rows = popularity.snapshot()
     store.write(wire, rows)
     assert len(store.marker) < 100_000
