@@ -8,6 +8,7 @@ run already in Apache Kafka's place.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def _on_kafka() -> bool:
     if told not in ("embedded", "kafka"):
         raise pytest.UsageError(f"PAIRWATCH_TEST_BROKER={told}: expected embedded or kafka")
     return told == "kafka" or "PAIRWATCH_TEST_BROKERS" in os.environ
+
+
+def pytest_configure() -> None:
+    # A shell lets what it runs in the background ignore Ctrl-C, and so all that this starts would.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
