@@ -114,6 +114,12 @@ def command(
         click.echo(orjson.dumps(replay.summary.as_dict()))
     else:
         _print(replay.summary, simulated=settings.policy.mode == "shadow")
+    if replay.summary.lines and not replay.summary.events:
+        click.echo(
+            f"pairwatch: none of these lines is a request in the format {format_name}: does "
+            "--format fit? --dead-letters FILE says of each line what is wrong with it",
+            err=True,
+        )
 
 
 class _Output:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streams.commands import COMMANDS, main
+
+REQUEST = '{"ts": 1709300000, "request_id": "r", "account_id": "a", "action": "view"}'
 
 
 def ran(arguments: list[str]) -> int:
@@ -49,3 +53,12 @@ def test_without_a_command_those_that_there_are_are_listed(
     assert ran([]) == 2
     told = capsys.readouterr().err
     assert all(f"\n  {name} " in told for name in COMMANDS)
+
+
+@pytest.mark.parametrize(("line", "is_told"), [("rubbish", True), (REQUEST, False)])
+def test_a_log_without_a_single_request_is_asked_for_its_format(
+    line: str, is_told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log").write_text(line + "\n")
+    assert ran(["replay", str(tmp_path / "log")]) == 0
+    assert ("does --format fit?" in capsys.readouterr().err) == is_told
