@@ -24,9 +24,10 @@ def test_a_patient_copy_is_throttled_long_before_it_is_complete(told: Told, atta
 
 def test_a_reason_says_how_much_of_what_was_opened_follows_the_catalogue(told: Told) -> None:
     for decision in told.decisions:
-        (reason,) = decision.reasons
+        reason, level = decision.reasons
         assert (reason.unit, reason.expected) == ("%", 0)
         assert 50 <= reason.observed <= 100
+        assert level.observed >= level.expected
 
 
 def test_no_customer_is_stopped_beside_a_patient_copy(told: Told) -> None:
