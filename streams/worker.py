@@ -26,11 +26,12 @@ log = logging.getLogger("pairwatch")
 #: probes, which are given a second, it comes within ten, the least that supervisors grant (Docker;
 #: Kubernetes: 30 s). What is not committed is done again.
 _STOP_TIMEOUT_S = 8.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: A terminal that is closed hangs up.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM or Ctrl-C.
+    """Run a worker until SIGTERM, Ctrl-C, or SIGHUP unless `nohup` has it ignored.
 
     After a bug, or when Kafka has failed for too long, the process ends with status 1.
 
@@ -122,11 +123,13 @@ def _end_at_once(why: str) -> NoReturn:
 
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Event]:
-    """Set an event at the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    """Set an event at the first signal to end; a second one ends the process at once."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    is_to_outlast = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as `nohup` leaves it
+    numbers = [each for each in _SIGNALS if not (is_to_outlast and each is signal.SIGHUP)]
 
     def restore() -> None:
-        for number in _SIGNALS:
+        for number in numbers:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
 
@@ -135,7 +138,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         asked.set()
         log.info("%s: ending with a checkpoint; once more ends at once", number.name)
 
-    for number in _SIGNALS:
+    for number in numbers:
         loop.add_signal_handler(number, stop, number)
     try:
         yield asked

@@ -61,6 +61,14 @@ from streams.commands import main
 transport._POLL_S = 60.0
 main(["worker"])
 """
+#: A worker as `nohup` starts it.
+_NOHUP = """
+import signal
+from streams.commands import main
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+main(["worker"])
+"""
 #: A worker whose checkpoints never end.
 _STUCK = """
 import asyncio
@@ -111,10 +119,11 @@ async def test_being_killed_in_mid_stream_changes_nothing(
     await assert_harmless(signal.SIGKILL, -signal.SIGKILL, settings, tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_being_stopped_in_mid_stream_changes_nothing(
-    settings: Settings, tmp_path: Path, kafka: Broker
+    settings: Settings, tmp_path: Path, kafka: Broker, number: signal.Signals
 ) -> None:
-    await assert_harmless(signal.SIGTERM, 0, settings, tmp_path)
+    await assert_harmless(number, 0, settings, tmp_path)
 
 
 async def assert_harmless(
@@ -276,6 +285,19 @@ async def test_decisions_that_kafka_does_not_take_are_made_again(
         await caught_up(settings, len(requests), second)
         await second.stop()
     await assert_undisturbed(settings)
+
+
+async def test_a_worker_under_nohup_outlasts_its_terminal(
+    settings: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    await create(settings)
+    with worker(settings, tmp_path, _NOHUP) as lasting:
+        await lasting.ready()
+        lasting.signal(signal.SIGHUP)
+        await produce(settings, traffic(500))
+        await lasting.handled(500)
+        await lasting.stop()
+    assert "SIGHUP" not in lasting.said
 
 
 async def test_a_second_signal_ends_a_worker_that_can_not_end(
