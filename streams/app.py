@@ -118,10 +118,7 @@ class App(faust.App):  # type: ignore[misc]
 
     def log_end(self, tp: TP) -> int | None:
         """Return the offset after a partition's last record, `None` if it isn't known."""
-        try:
-            end: int | None = self.consumer.highwater(tp)
-        except (AssertionError, AttributeError):
-            return None  # revoked this moment, in the consumer's own thread
+        end: int | None = self.consumer.log_end(tp)
         return end
 
     @property

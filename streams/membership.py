@@ -90,12 +90,8 @@ def _measure_progress(app: App) -> None:
     """Measure how far each partition's committed offset is behind its end."""
     now_s = time.monotonic()
     for tp in _source_partitions(app, app.consumer.assignment()):
-        try:
-            end = app.consumer.highwater(tp)
-        except (AssertionError, AttributeError):
-            return  # revoked this moment, in the consumer's own thread
         committed = app.consumer._committed_offset[tp]
-        if end is not None:
+        if (end := app.log_end(tp)) is not None:
             lag = max(end - (committed or 0), 0)
             app.metrics.set_lag(tp.topic, tp.partition, lag)
             app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)

@@ -162,7 +162,10 @@ class Shard:
         self._source, self._notices_topic = logs.requests, logs.notices
         self._log_ends = log_ends
         #: Up to which records may have been judged by whoever had the partition before.
-        self._judged_before: tuple[int, int] | None = None
+        self._judged_before = (
+            self.offset + JUDGED_AHEAD_MAX,
+            self.activity + JUDGED_AHEAD_MAX,
+        )
         #: Up to which notices come before the next record.
         self._notices_due = marker.notices_due if marker else 0
         self._waiting: deque[tuple[int, Notice]] = deque()
@@ -356,13 +359,14 @@ class Shard:
     @property
     def _hears_news(self) -> bool:
         """Whether everything is judged again that may have been judged, and published, before."""
-        if self._judged_before is None:
-            ends = self._log_ends()
-            if ends is None:
-                return False
-            requests, activity = (at + JUDGED_AHEAD_MAX for at in self.durable[:2])
-            self._judged_before = min(ends[0], requests), min(ends[1], activity)
-        return self.offset >= self._judged_before[0] and self.activity >= self._judged_before[1]
+        requests, activity = self._judged_before
+        # Asked again, as a log's end is found out to be a gap once all before it has been read.
+        if (ends := self._log_ends()) is not None:
+            self._judged_before = requests, activity = (
+                min(requests, ends[0]),
+                min(activity, ends[1]),
+            )
+        return self.offset >= requests and self.activity >= activity
 
     def end_checkpoint(self, checkpoint: Checkpoint, accounts_max: int) -> None:
         """Take note that a checkpoint is durable, and let go of idle accounts above a number."""

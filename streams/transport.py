@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import IllegalStateError
@@ -103,6 +103,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._last_polled: dict[TP, int] = {}
         #: What is to come next of each partition, where that is known.
         self._next: dict[TP, int] = {}
+        #: Where no record is left of a log: the offset after its last one, and that at its end.
+        self._last_gap: dict[TP, tuple[int, int]] = {}
         #: The group's generation in which reading has been set to where the work goes on.
         self._placed: int | None = None
         #: Until when (`_awake_or_not_s`) nobody can have been given our partitions.
@@ -129,10 +131,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             polled = await super()._getmany(active_partitions, _POLL_S)
         if generation != self.app.consumer_generation_id:
             return {}
-        if not polled:
-            if self.app.in_recovery:
-                await self.app.tables.recovery.pass_gaps(generation)
-            return polled
+        if not polled and self.app.in_recovery:
+            await self.app.tables.recovery.pass_gaps(generation)
+        elif generation == self._placed:
+            self._notice_gaps(self.assignment() - polled.keys())
         for tp, records in polled.items():
             if tp.topic in changelogs:
                 await self.app.tables.recovery.take_up(tp, records, generation)
@@ -152,6 +154,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 batches[tp].append(batch)
                 self._last_polled[tp] = batch.offset
         return batches
+
+    def _notice_gaps(self, tps: Collection[TP]) -> None:
+        """Take note of logs whose end has been reached over offsets that have no records.
+
+        Every transaction ends with one, and brokers count them.
+        """
+        state_of = self._thread._consumer._subscription.subscription.assignment.state_value
+        for tp in tps:
+            state, begin = state_of(tp), self._next.get(tp, 0)
+            is_at_end = state.has_valid_position and state.position == state.highwater
+            if is_at_end and state.position > begin:
+                self._last_gap[tp] = begin, state.position
+
+    def log_end(self, tp: TP) -> int | None:
+        """Return the offset after a partition's last record, `None` if it isn't known."""
+        try:
+            end: int | None = self.highwater(tp)
+        except (AssertionError, AttributeError):
+            return None  # revoked this moment, in the consumer's own thread
+        begin, passed = self._last_gap.get(tp, (0, 0))
+        return begin if passed == end and begin == self._next.get(tp, 0) else end
 
     def _notice_new_beginning(self, tp: TP, offset: int) -> None:
         """Read a log that ends before what was read of it already, as of a topic made anew.
@@ -260,6 +283,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _place(self) -> Mapping[TP, int]:
         self._last_polled.clear()
+        self._last_gap.clear()
         generation = self.app.consumer_generation_id
         offsets: dict[TP, int] = dict(await super().seek_to_committed())
         if self.app.is_at_work:

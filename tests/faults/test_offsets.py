@@ -13,9 +13,11 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from models.request import Request
 from streams.kafka import client_arguments, running
-from streams.settings import Settings
+from streams.settings import Control, Policy, Settings
+from streams.settings_reader import Secret
 from streams.topics import create
 from tests.brokers.choice import Broker, settings_for
+from tests.integration.test_steering import KEY, NIGHT_S, copying, pairwatch, people
 from tests.integration.workers import (
     START_S,
     TIMEOUT_S,
@@ -215,6 +217,39 @@ async def test_transactions_leave_gaps_that_are_no_loss_and_aborted_ones_are_not
     written, transactions = len(requests) + len(aborted), (len(requests) + len(aborted)) // 100
     assert log[-1].offset + 1 == written + transactions - 1  # the last one's is left
     await assert_undisturbed(settings)
+
+
+async def test_what_is_said_after_a_restart_waits_for_no_request_behind_a_transaction(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(
+        keyed(settings),
+        policy=Policy(mode="enforce", false_throttles_per_1000_account_days=20),
+        control=Control(key_id="ops", key=Secret(KEY)),
+    )
+    await create(settings)
+    requests = [*people(), *copying("copier", NIGHT_S, 400)]
+    with worker(settings, tmp_path) as first:
+        await produce_in_transactions(settings, requests)
+        await first.handled(len(requests))
+        await first.stop()
+    with worker(settings, tmp_path) as second:
+        await second.ready()
+        await pairwatch(settings, "release", "account", "copier", "--why", "spoke to them")
+        await read(
+            settings,
+            settings.topics.decisions_state,
+            lambda found: [r.value for r in found if r.key == b"account:copier"][-1:] == [None],
+        )
+        await second.answers("/metrics", lambda _, text: lag_of(settings, text) == 0)
+        await second.stop()
+
+
+def lag_of(settings: Settings, metrics: str) -> float | None:
+    """Return how many events of the requests' first partition wait, by what the worker says."""
+    line = f'pairwatch_committed_lag_events{{partition="0",topic="{settings.topics.requests}"}} '
+    _, found, rest = metrics.partition(line)
+    return float(rest.split()[0]) if found else None
 
 
 async def produce_in_transactions(

@@ -226,6 +226,23 @@ def test_whatever_is_said_and_whenever_it_crashes_no_revision_is_given_twice(
         assert sorted(revisions) == list(range(1, len(revisions) + 1))
 
 
+def test_what_is_said_waits_for_no_record_where_the_log_turns_out_to_end_with_a_gap(
+    requests: list[Request],
+) -> None:
+    rows: dict[bytes, bytes] = {}
+    state = shard(rows)
+    observe(state, requests[:100])
+    checkpoint(state, rows)
+    ends = [(101, 0)]
+    state = Shard(DetectionConfig(), "1", LOGS, 0, 1, rows.get, lambda: ends[-1])
+    state.receive([(0, said(0, random.Random(1)))], 1)
+    assert state.begin_checkpoint() is None  # the record at 100 may have been judged before
+    ends.append((100, 0))
+    begun = state.begin_checkpoint()
+    assert begun is not None
+    assert begun.notices_due == 1
+
+
 def test_a_partition_asks_for_the_notices_that_it_was_promised(requests: list[Request]) -> None:
     rows: dict[bytes, bytes] = {}
     state = shard(rows)
