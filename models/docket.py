@@ -247,9 +247,10 @@ class Docket:
         return lifted
 
     @property
-    def reviews_waiting(self) -> int:
-        """Groups about which a person has been asked and has not answered."""
-        return sum(key.startswith("group:") for key in self._in_force)
+    def reviews_waiting(self) -> list[str]:
+        """Links about which a person has been asked and has not answered."""
+        keys = (key.partition(":") for key in self._in_force)
+        return [value for scope, _, value in keys if scope == "group"]
 
     def apply(self, notice: Notice, source: Source) -> list[Decision]:
         """Do as a notice says; return the decisions that follow.

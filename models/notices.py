@@ -62,7 +62,10 @@ class _Said(
 
 
 class Allow(_Said, frozen=True, kw_only=True, tag="allow"):
-    """The subject is left alone until the expiry; a later one for the subject replaces it."""
+    """The subject is left alone until the expiry; a later one for the subject replaces it.
+
+    A review of it is over, and what was approved for it.
+    """
 
     subject: Subject
     expires_at: str

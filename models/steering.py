@@ -79,14 +79,23 @@ class Steering:
             del self._heard[next(iter(self._heard))]
         return True
 
+    def has_heard(self, notice_id: str) -> bool:
+        """Whether a message would be a repeat."""
+        return notice_id in self._heard
+
     def allow(self, notice: Allow) -> None:
-        """Leave a subject alone until the expiry; one that has passed takes that back."""
+        """Leave a subject alone until the expiry; one that has passed takes that back.
+
+        What was approved for it is over: nobody is banned anew because an allowance has run out.
+        """
         self._allowed.pop(notice.subject.key, None)
-        expires_s = seconds(notice.expires_at)
-        if expires_s > notice.issued_s:
+        expires_s, now_s = seconds(notice.expires_at), notice.issued_s
+        if expires_s > now_s:
             self._allowed[notice.subject.key] = expires_s
-            _drop(self._allowed, notice.issued_s, ALLOWED_MAX, lambda expires_s: expires_s)
+            _drop(self._allowed, now_s, ALLOWED_MAX, lambda expires_s: expires_s)
         self._find_ranges()
+        for link in [link for link in self.approved if self.allows_link(link, now_s)]:
+            del self.approved[link]
 
     def _find_ranges(self) -> None:
         self._ranges = [
@@ -128,6 +137,23 @@ class Steering:
         except ValueError:
             return False
         return any(at in network for network, expires_s in self._ranges if expires_s > now_s)
+
+    def allows_link(self, link: str, now_s: float) -> bool:
+        """Whether all who carry a link are to be left alone, also as a network's addresses."""
+        if self._allowed.get(f"group:{link}", 0.0) > now_s:
+            return True
+        kind, _, value = link.partition(":")
+        if kind != "range" or not self._ranges:
+            return False
+        try:
+            network = ipaddress.ip_network(value)
+        except ValueError:
+            return False
+        return any(
+            network.prefixlen >= allowed.prefixlen and network.network_address in allowed
+            for allowed, expires_s in self._ranges
+            if expires_s > now_s
+        )
 
     def approve(self, notice: Approve) -> None:
         """Cover everybody who carries a link with an action."""

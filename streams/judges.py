@@ -89,7 +89,15 @@ class Judges:
             for n in own
         }
         self._groups = {
-            n: Groups(setup.config, setup.version, setup.links, n, self._links.get) for n in own
+            n: Groups(
+                setup.config,
+                setup.version,
+                setup.links,
+                n,
+                self._links.get,
+                detector.docket.steering,
+            )
+            for n, detector in self._detectors.items()
         }
         home_of = _home_of(setup.partitions)
         self._share = Share(self._detectors, self._groups, share_of, home_of, meet)

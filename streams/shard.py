@@ -157,6 +157,7 @@ class Shard:
             logs.link_activity,
             partition,
             lambda link: self._rows.load(_GROUP + link),
+            self.detector.docket.steering,
         )
         self.partition = partition
         self._source, self._notices_topic = logs.requests, logs.notices
@@ -296,10 +297,14 @@ class Shard:
         while waiting and waiting[0][0] < self._notices_due:
             offset, notice = waiting.popleft()
             source = Source(self._notices_topic, self.partition, offset)
+            docket = self.detector.docket
+            is_new = not docket.steering.has_heard(notice.id)
             decisions += self.detector.apply(notice, source)
-            for review in self.groups.hear(notice, source):
-                self.detector.docket.hold(review)
-                decisions.append(review)
+            if not is_new:  # or it would answer what was asked since
+                continue
+            for answer in self.groups.hear(notice, source, docket.reviews_waiting):
+                docket.hold(answer)
+                decisions.append(answer)
         self.notices = max(self.notices, self._notices_due)
         return decisions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -15,10 +15,11 @@ from models.groups.level import Level
 from models.groups.member import Member
 from models.groups.writing import REVIEW_S, Found, write_answer, write_review, write_verdict
 from models.link_activity import LinkActivity
-from models.notices import Approve, Notice, Reject, Release, Verdict
+from models.notices import Allow, Approve, Notice, Reject, Release, Verdict, seconds
 from models.profile_state import StateVersionError
 from models.scenarios.coordinated_sweep import NAME
 from models.signals import DAY_S
+from models.steering import Steering
 
 #: The budgets: an honest group is reviewed in vain on one of 10,000 of its days, and what lets a
 #: member be banned is ten times rarer. A day of a group is one on which two of its accounts chose
@@ -66,6 +67,8 @@ class Groups:
         Where the link activity comes from; goes into the evidence.
     load
         Returns a link's encoded group, `None` if there is none. Called when it is not live.
+    steering
+        What operators have said, heard before `hear` is told of it; by default nothing.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Groups:
         topic: str,
         partition: int,
         load: Callable[[str], bytes | None],
+        steering: Steering | None = None,
     ) -> None:
-        self._mode = config.scenarios.get(NAME, config.mode)
+        self._is_off = config.scenarios.get(NAME) == "off"
+        self._steering = steering or Steering(config)
         self._identity = DetectorIdentity(version=version, config_hash=config.config_hash())
         self._topic, self._partition = topic, partition
         self._load = load
@@ -101,9 +106,12 @@ class Groups:
             Where each one stands.
         """
         judgement = Judgement()
-        if self._mode == "off":
+        if self._is_off:
             return judgement
+        steering = self._steering
         for activity, offset in zip(activities, offsets, strict=True):
+            if steering.allows_some and steering.allows_link(activity.link, activity.at_s):
+                continue  # told before its account's partition heard so
             group = self._group_of(activity.link)
             if activity.day > group.day:
                 self._close_day(group, activity.day)
@@ -113,26 +121,50 @@ class Groups:
                 self._judge(group, activity, offset, judgement)
         return judgement
 
-    def hear(self, notice: Notice, source: Source) -> list[Decision]:
+    def hear(self, notice: Notice, source: Source, waiting: Collection[str] = ()) -> list[Decision]:
         """Heed what people say of a group; return what follows: an answered review is over.
 
         After a `reject` the group is left alone for a month, unless it becomes much larger than
-        what people were shown. Saying the same again changes nothing. Of links of other
+        what people were shown; after an `allow` as long as that holds, and a person is asked
+        anew if it goes on then. Saying the same again changes nothing. Of links of other
         partitions nothing is known here.
+
+        Parameters
+        ----------
+        notice, source
+            What was said, and where it stands.
+        waiting
+            Links whose review has not run out by event time, as far as they are known.
         """
-        if not isinstance(notice, Reject | Approve | Release) or notice.subject.scope != "group":
+        if not isinstance(notice, Allow | Reject | Approve | Release):
             return []
-        group = self._known(notice.subject.value)
-        if group is None:
-            return []
+        subject, links = notice.subject, list[str]()
+        if subject.scope == "group":
+            links = [subject.value]
+        elif subject.scope == "range":
+            links = [link for link in waiting if self._steering.allows_link(link, notice.issued_s)]
+        decisions = []
+        for link in links:
+            group = self._known(link)
+            if group is None:
+                continue
+            is_open = group.waits and (link in waiting or notice.issued_s < group.expires_s)
+            if self._ends_review(group, notice) and is_open:
+                group.waits = False
+                group.revision += 1
+                decisions.append(write_answer(group, notice, source, self._identity))
+        return decisions
+
+    @staticmethod
+    def _ends_review(group: Group, notice: Allow | Reject | Approve | Release) -> bool:
+        """Take note of what was said of a group; return whether that ends its review."""
         if isinstance(notice, Reject):
             group.rejected_until_s = max(group.rejected_until_s, notice.issued_s + REJECTED_S)
-        if not group.waits:
-            return []
-        group.waits = False
-        group.revision += 1
-        kind = str(type(notice).__struct_config__.tag)
-        return [write_answer(group, notice.id, notice.issued_s, kind, source, self._identity)]
+        elif isinstance(notice, Allow):
+            if seconds(notice.expires_at) <= notice.issued_s:
+                return False  # an allowance is taken back
+            group.expires_s = group.issued_s
+        return True
 
     def _group_of(self, link: str) -> Group:
         group = self._known(link)
@@ -210,7 +242,7 @@ class Groups:
                     found,
                     Source(self._topic, self._partition, offset),
                     self._identity,
-                    simulated=self._mode == "shadow",
+                    simulated=self._steering.simulated(NAME),
                 )
             )
 

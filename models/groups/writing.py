@@ -22,7 +22,7 @@ from models.groups.evidence import Finding, Weighed
 from models.groups.group import Group
 from models.groups.member import Member
 from models.link_activity import LinkActivity
-from models.notices import Verdict
+from models.notices import Allow, Approve, Reject, Release, Verdict
 from models.scenarios.coordinated_sweep import NAME
 from models.signals import DAY_S
 from models.verdict import decision_id
@@ -87,9 +87,7 @@ def write_review(
 
 def write_answer(
     group: Group,
-    notice_id: str,
-    at_s: float,
-    kind: str,
+    notice: Allow | Approve | Reject | Release,
     source: Source,
     identity: DetectorIdentity,
 ) -> Decision:
@@ -99,14 +97,15 @@ def write_answer(
     ----------
     group
         The group, its revision that of the answer.
-    notice_id, at_s, kind
-        The operator's message, when it was said (Unix seconds), and its kind.
+    notice
+        The operator's message.
     """
-    members = sorted(group.members)
+    members, at_s = sorted(group.members), notice.issued_s
+    kind = str(type(notice).__struct_config__.tag)
     # Who said it and why stands in the audit.
-    said = f"answered by an operator ({kind}, message {notice_id})"
+    said = f"answered by an operator ({kind}, message {notice.id})"
     return Decision(
-        decision_id=decision_id(_key(group), group.revision, "release", notice_id),
+        decision_id=decision_id(_key(group), group.revision, "release", notice.id),
         schema_version=SCHEMA_VERSION,
         scope="group",
         value=group.link,

@@ -152,6 +152,7 @@ def allow(speaker: Speaker, scope: str, value: str, until: str | None, for_: str
     pairwatch allow link org:example.com --until 2024-03-09T00:00:00Z --why ...
     pairwatch allow range 203.0.113.0/24 --for 12h --why ...
 
+    What is in force for them is lifted, a review of the link is over, and what was approved for it.
     A later word about the same subject replaces this one; an end that has passed takes it back.
     """
     speaker.say(Allow, subject=to_subject(scope, value), expires_at=_end(until, for_))

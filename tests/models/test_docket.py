@@ -173,6 +173,24 @@ def test_an_approved_group_covers_its_members_new_ones_too_until_it_runs_out(
     assert partition.observe(nothing).decisions == []
 
 
+@pytest.mark.parametrize(
+    ("approved", "allowed"), [(BY_LINK, BY_LINK), (BY_NETWORK, Subject("range", "203.0.0.0/16"))]
+)
+def test_an_allowance_ends_an_approval_for_good(approved: Subject, allowed: Subject) -> None:
+    partition, until_s = Partition(ENFORCE), MORNING_S + HOUR_S
+    day = rfc3339(MORNING_S + 24 * HOUR_S)
+    said = {"decision_id": "r", "action": "ban", "expires_at": day}
+    say(partition, Approve(subject=approved, **said, **told("n1")))
+    member = {"links": LINKS, "ip": "203.0.113.7"}
+    assert partition.observe([request("a", MORNING_S, **member)]).decisions
+    [lifted] = say(
+        partition, Allow(subject=allowed, expires_at=rfc3339(until_s), **told("n2", MORNING_S + 9))
+    )
+    assert (lifted.value, lifted.action) == ("a", "release")
+    later = [request("a", until_s + n, request_id=f"r{n}", **member) for n in (-1, 1)]
+    assert partition.observe(later).decisions == [], "nobody is banned because it has run out"
+
+
 def test_releasing_an_approved_group_covers_nobody_any_more_and_lifts_what_it_brought() -> None:
     partition = Partition(ENFORCE)
     until = rfc3339(MORNING_S + 24 * HOUR_S)

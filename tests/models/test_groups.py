@@ -31,10 +31,11 @@ from models.link_activity import (
     LinkActivityVersionError,
     links_of,
 )
-from models.notices import Reject, Subject
+from models.notices import Allow, Reject, SetMode, Subject
 from models.population import Population
 from models.profile_state import StateVersionError
 from models.request import Request
+from models.steering import Steering
 from tests.contract import assert_valid_decision
 from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, request
 
@@ -334,6 +335,43 @@ def test_a_rejected_group_is_left_alone_for_a_month_and_no_longer() -> None:
     assert judged(told_of(*copiers(10, 60, day=later)), groups)[1] >= 1
 
 
+def test_an_allowed_link_is_reviewed_no_more_and_a_person_is_asked_anew_if_it_goes_on() -> None:
+    steering = Steering(DetectionConfig())
+    groups = Groups(DetectionConfig(), "test", "link-activity", 0, lambda _: None, steering)
+    allow = Allow(
+        id="a1",
+        by="ann",
+        why="a migration",
+        issued_at="2024-03-04T12:00:00.000Z",
+        subject=Subject("group", "org:x.example"),
+        expires_at="2024-03-06T00:00:00.000Z",
+    )
+    reviews = judged(told_of(*copiers(10, 60)), groups)[1]
+    steering.allow(allow)
+    [answer] = groups.hear(allow, Source("notices", 0, 0))
+    assert_valid_decision(answer)
+    assert (answer.action, answer.revision) == ("release", reviews + 1)
+    assert "(allow, message a1)" in answer.reasons[0].signal
+    assert judged(told_of(*copiers(10, 60, day=1)), groups) == (set(), 0)
+    found, reviews = judged(told_of(*copiers(10, 60, day=2)), groups)
+    assert len(found) == 10
+    assert reviews >= 1
+
+
+def test_an_allowance_that_is_taken_back_ends_no_review() -> None:
+    groups = new_groups()
+    judged(told_of(*copiers(10, 60)), groups)
+    over = Allow(
+        id="a1",
+        by="ann",
+        why="a typo",
+        issued_at="2024-03-04T12:00:00.000Z",
+        subject=Subject("group", "org:x.example"),
+        expires_at="2024-03-04T12:00:00.000Z",
+    )
+    assert groups.hear(over, Source("notices", 0, 0)) == []
+
+
 def test_a_scenario_that_is_off_finds_nothing() -> None:
     config = DetectionConfig(scenarios={"coordinated-sweep": "off"})
     assert judged(told_of(*copiers(30, 60)), new_groups(config)) == (set(), 0)
@@ -345,6 +383,17 @@ def test_reviews_are_meant_where_the_scenario_is_enforced() -> None:
         groups = new_groups(DetectionConfig(scenarios={"coordinated-sweep": mode}))  # type: ignore[dict-item]
         reviews = groups.observe(told, range(len(told))).reviews
         assert {review.simulated for review in reviews} == {simulated}
+
+
+def test_reviews_follow_the_mode_that_people_have_set() -> None:
+    config = DetectionConfig(mode="shadow")
+    steering = Steering(config)
+    groups = Groups(config, "test", "link-activity", 0, lambda _: None, steering)
+    told = {"id": "m1", "by": "ann", "why": "it has proved itself"}
+    steering.set_mode(SetMode(mode="enforce", issued_at="2024-03-04T00:00:00Z", **told))
+    activities = told_of(*copiers(10, 60))
+    reviews = groups.observe(activities, range(len(activities))).reviews
+    assert {review.simulated for review in reviews} == {False}
 
 
 def test_a_review_names_the_members_and_how_much_they_have_taken_together() -> None:
