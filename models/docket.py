@@ -31,7 +31,7 @@ from models.population import Population
 from models.profile import Profile
 from models.request import Request
 from models.steering import Approval, Steering
-from models.verdict import Cause, Grounds, decision_id, write
+from models.verdict import APPROVALS, Cause, Grounds, decision_id, write
 
 #: Subjects with a decision in force that one partition keeps in mind: 400 KB. Those beyond it run
 #: out by themselves, as every decision says when.
@@ -416,5 +416,5 @@ def ties_of(request: Request) -> tuple[str, ...]:
 
 def _approved(group: str, approval: Approval) -> Grounds:
     said = f"part of {group}, for which an operator approved this (message {approval.notice_id})"
-    reason = Reason(said, 1, 0, "approvals", 1.0)
+    reason = Reason(said, 1, 0, APPROVALS, 1.0)
     return Grounds(_GROUP_SCENARIO, 1.0, (reason,), approval.limit_per_minute)

@@ -282,12 +282,15 @@ class Judge:
             if probability <= _WORTH_TELLING:
                 level = self._level(profile, at)
                 beyond = observed >= level
-                ban = observed >= self.population.levels[at][1] * self._leeway(profile)
+                ban_level = self.population.levels[at][1] * self._leeway(profile)
+                ban = observed >= ban_level
                 if at == self._rare_at:
                     beyond &= profile.copied_share >= _COPIED_THROTTLE
                     ban &= profile.copied_share >= _COPIED_BAN
                 found.append(
-                    Exceedance(scenario, signal, tail, observed, probability, level, beyond, ban)
+                    Exceedance(
+                        scenario, signal, tail, observed, probability, level, ban_level, beyond, ban
+                    )
                 )
         # What is beyond its level comes before what merely corroborates.
         return sorted(found, key=lambda found: (not found.beyond, found.probability))

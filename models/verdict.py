@@ -24,8 +24,12 @@ from models.signals import DAY_S, SCALES_S, Signal
 
 #: A throttled account gets what nineteen in twenty accounts make do with.
 _THROTTLE_SHARE = 0.05
-#: Begins the reason that says from where on the strongest signal is throttled for.
-LEVEL_OF = "level for a throttle: "
+#: Begin the reasons that say from where on a signal is throttled for, or allows a ban.
+LEVEL_OF, BAN_LEVEL_OF = "level for a throttle: ", "level for a ban: "
+#: Says that an account went on against a decision in force.
+REFUSED = "requests sent while they were refused"
+#: The unit of a reason that is a person's word.
+APPROVALS = "approvals"
 
 
 class Exceedance(NamedTuple):
@@ -39,8 +43,8 @@ class Exceedance(NamedTuple):
         How far this one has.
     probability
         The share (0–1) of honest account days that get so far.
-    level
-        From where on this account is throttled for it.
+    level, ban_level
+        From where on this account is throttled for it, and may be banned.
     beyond, ban
         Whether it is beyond the level for a throttle, for a ban.
     """
@@ -51,6 +55,7 @@ class Exceedance(NamedTuple):
     observed: float
     probability: float
     level: float
+    ban_level: float
     beyond: bool
     ban: bool
 
@@ -155,7 +160,7 @@ def own_grounds(
     reasons = list(_reasons(exceedances, profile))
     name, tolerance = event
     if refused:
-        reasons.append(Reason("requests sent while they were refused", refused, 0, "requests", 0.0))
+        reasons.append(Reason(REFUSED, refused, 0, "requests", 0.0))
     if name:
         said = f"tolerance during the planned event {name}"
         reasons.append(Reason(said, 1, tolerance, "times", 0.0))
@@ -163,16 +168,37 @@ def own_grounds(
         return Grounds(profile.standing.scenario, 1.0, tuple(reasons))
     strongest = exceedances[0]
     signal = strongest.signal
-    if strongest.beyond:
-        # What would have kept it from happening, exactly.
-        observed, level = round(strongest.observed, 1), round(strongest.level, 1)
-        reasons.append(Reason(f"{LEVEL_OF}{signal.name}", observed, level, signal.unit, 0.0))
+    reasons += _levels(exceedances, is_ban=profile.standing.action == "ban")
     return Grounds(
         strongest.scenario.name,
         round(1 - strongest.probability, 9),
         tuple(reasons),
         _limit(signal, strongest.tail, profile, population),
     )
+
+
+def _levels(exceedances: list[Exceedance], *, is_ban: bool) -> list[Reason]:
+    """Say, exactly, what would have kept it from happening.
+
+    A ban takes a level of its own and a second kind of evidence, which is beyond the level for a
+    throttle; without one the account ignored what was in force, which stands there already.
+    """
+    passed = [(LEVEL_OF, each, each.level) for each in exceedances[:1] if each.beyond]
+    grave = next((each for each in exceedances if each.ban), None)
+    if is_ban and grave is not None:
+        others = [e for e in exceedances if e.beyond and e.signal.kind != grave.signal.kind]
+        passed += [(LEVEL_OF, each, each.level) for each in others[:1] if each != exceedances[0]]
+        passed.append((BAN_LEVEL_OF, grave, grave.ban_level))
+    return [
+        Reason(
+            f"{of}{each.signal.name}",
+            round(each.observed, 1),
+            round(level, 1),
+            each.signal.unit,
+            0.0,
+        )
+        for of, each, level in passed
+    ]
 
 
 def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population) -> float:

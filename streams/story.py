@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from models.decision import Decision, Reason, rfc3339
 from models.scenarios import SCENARIOS
-from models.verdict import LEVEL_OF
+from models.verdict import BAN_LEVEL_OF, LEVEL_OF
 from streams.case import Case
+from streams.otherwise import otherwise
 from streams.render import moment
 from streams.timeline import NOUNS, Event, timeline
 from streams.wording import count, duration, figure, seconds_between, time_of
@@ -53,10 +54,12 @@ def tell(case: Case, now_s: float) -> Story:
         usual=[
             _usual(reason)
             for reason in case.asked.reasons
-            if not reason.signal.startswith(LEVEL_OF)
+            if not reason.signal.startswith((LEVEL_OF, BAN_LEVEL_OF))
         ],
         rung=list(_rung(case)),
-        otherwise=list(_otherwise(case)),
+        otherwise=list(
+            otherwise(case.asked, _held_before(case), is_measured=_is_measured(case.asked))
+        ),
         events=timeline(case),
         silence=_silence(case),
     )
@@ -73,6 +76,12 @@ def _held(decision: Decision, at: str) -> bool:
     if decision.action not in ("throttle", "ban"):
         return False
     return decision.expires_at is None or moment(decision.expires_at) > moment(at)
+
+
+def _held_before(case: Case) -> Decision | None:
+    """Return the decision that was in force when the one asked about took its place."""
+    before = _before(case)
+    return before if before is not None and _held(before, case.asked.issued_at) else None
 
 
 def _after(case: Case) -> Decision | None:
@@ -220,48 +229,6 @@ def _compared(before: Decision, asked: Decision) -> str:
     else:
         how = f"it takes the place of {NOUNS[before.action]} that was in force"
     return f"It is revision {asked.revision}, {since} after the one before: {how}."
-
-
-def _otherwise(case: Case) -> Iterator[str]:
-    """Yield what would have kept the decision from falling, as far as it tells."""
-    asked, before = case.asked, _before(case)
-    if asked.action in ("release", "review") or asked.scope != "account":
-        return
-    own = [each for each in asked.reasons if each.signal in _SIGNALS.get(asked.scenario, ())]
-    level = next((each for each in asked.reasons if each.signal.startswith(LEVEL_OF)), None)
-    if before is not None and _held(before, asked.issued_at):
-        itself = f" on {time_of(before.expires_at)}" if before.expires_at else ""
-        yield (
-            f"Had it slowed down to what is usual while {NOUNS[before.action]} held, that would "
-            f"have run out by itself{itself}."
-            + (" It was only simulated: the account could not know." if before.simulated else "")
-        )
-    elif level is not None:
-        yield (
-            f"Staying below {figure(level.expected)} {level.unit} "
-            f"({level.signal.removeprefix(LEVEL_OF)}), where a throttle begins for this account: "
-            f"it got to {figure(level.observed)}."
-        )
-    elif own:  # of a version that didn't tell the level
-        yield (
-            f"Staying near the usual {figure(own[0].expected)} {own[0].signal}: the level that was "
-            f"passed lies between that and the {figure(own[0].observed)} observed, and as each "
-            "request is judged when it comes, close to the latter."
-        )
-    elif _is_measured(asked):
-        yield f"Staying near what is usual in: {asked.reasons[0].signal}."
-    yield (
-        "The account's own pairs, and returning to the same ones, do not count as reading the "
-        "catalogue."
-    )
-    yield (
-        "For a purpose that is known beforehand: `pairwatch allow` with an expiry, or `pairwatch "
-        "calendar` for an event that concerns many."
-    )
-    yield (
-        f"As a rule for everybody: a smaller budget of false alarms, or scenario {asked.scenario} "
-        "in shadow; `pairwatch compare` shows whom that would spare."
-    )
 
 
 def _silence(case: Case) -> str:

@@ -224,8 +224,9 @@ class Groups:
         group.found = True
         if activity.at_s < group.rejected_until_s and len(finding.found) < _GROWN * group.told:
             return
-        grave = finding.grave if finding.evidence >= self._level.at(_BANS) else set()
-        found = Found(group, members, finding, weighed, level, activity)
+        ban_level = self._level.at(_BANS)
+        grave = finding.grave if finding.evidence >= ban_level else set()
+        found = Found(group, members, finding, weighed, level, ban_level, activity)
         for at in finding.found:
             member = members[at]
             if member.told < member.chosen and member.day >= group.day - 1:

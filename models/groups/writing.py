@@ -25,22 +25,27 @@ from models.link_activity import LinkActivity
 from models.notices import Allow, Approve, Reject, Release, Verdict
 from models.scenarios.coordinated_sweep import NAME
 from models.signals import DAY_S
-from models.verdict import decision_id
+from models.verdict import BAN_LEVEL_OF, decision_id
 
 #: How long a review waits for a person; a group that goes on is reviewed anew.
 REVIEW_S = 7 * DAY_S
+_TOGETHER = "evidence that members divide the catalogue, whichever one is left out"
 #: Members tell how they walk once they have compared so many ids.
 _STEPS_MIN = 30
 
 
 class Found(NamedTuple):
-    """A group with copiers among its members, and the record that tipped the balance."""
+    """A group with copiers among its members, and the record that tipped the balance.
+
+    Levels are decibans: from where on a group is found, and from where on members may be banned.
+    """
 
     group: Group
     members: list[Member]
     finding: Finding
     weighed: Weighed
     level: float
+    ban_level: float
     activity: LinkActivity
 
 
@@ -143,6 +148,10 @@ def write_verdict(found: Found, at: int, *, grave: bool) -> Verdict:
     others = sorted(
         (found.members[n] for n in found.finding.found if n != at), key=lambda m: -m.own
     )
+    reasons = _reasons(found, [at])
+    if grave:
+        evidence, level = round(found.finding.evidence, 1), round(found.ban_level, 1)
+        reasons += (Reason(f"{BAN_LEVEL_OF}{_TOGETHER}", evidence, level, "decibans", 0.0),)
     return Verdict(
         id=hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
         account_id=member.account_id,
@@ -151,7 +160,7 @@ def write_verdict(found: Found, at: int, *, grave: bool) -> Verdict:
         limit_per_minute=None,
         scenario=NAME,
         score=_score(found.finding.evidence),
-        reasons=_reasons(found, [at]),
+        reasons=reasons,
         group=f"group:{link}",
         linked_accounts=tuple(other.account_id for other in others[:LINKED_ACCOUNTS_MAX]),
     )
@@ -187,7 +196,7 @@ def _reasons(found: Found, places: list[int]) -> tuple[Reason, ...]:
             weight=0.4,
         ),
         Reason(
-            signal="evidence that members divide the catalogue, whichever one is left out",
+            signal=_TOGETHER,
             observed=round(finding.evidence, 1),
             expected=round(found.level, 1),
             unit="decibans",

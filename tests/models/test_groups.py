@@ -36,6 +36,7 @@ from models.population import Population
 from models.profile_state import StateVersionError
 from models.request import Request
 from models.steering import Steering
+from models.verdict import BAN_LEVEL_OF
 from tests.contract import assert_valid_decision
 from tests.models.traffic import CATALOGUE, DAY_S, HOUR_S, MIDNIGHT_S, request
 
@@ -407,6 +408,16 @@ def test_a_review_names_the_members_and_how_much_they_have_taken_together() -> N
     weights = [reason.weight for reason in review.reasons]
     assert weights == sorted(weights, reverse=True)
     assert sum(weights) == pytest.approx(1)
+
+
+def test_who_is_found_beyond_doubt_is_told_from_where_on_members_may_be_banned() -> None:
+    told = told_of(*copiers(10, 60))
+    verdicts = new_groups().observe(told, range(len(told))).verdicts
+    assert {verdict.grave for verdict in verdicts} == {True, False}
+    for verdict in verdicts:
+        named = [each for each in verdict.reasons if each.signal.startswith(BAN_LEVEL_OF)]
+        assert len(named) == verdict.grave
+        assert all(each.observed >= each.expected >= 50 for each in named), "1 in 100,000 at least"
 
 
 def test_an_account_is_told_of_as_its_choices_grow_by_half() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from models.decision import Decision, Reason, rfc3339
 from models.notices import Allow, Approve, Confirm, Control, Overturn, Release, SetMode, Subject
-from models.verdict import LEVEL_OF
+from models.verdict import APPROVALS, BAN_LEVEL_OF, LEVEL_OF, REFUSED
 from streams import case, topics
 from streams.case import read
 from streams.case_sources import from_files
@@ -289,6 +289,54 @@ def test_the_level_that_was_passed_is_told_and_not_taken_for_what_is_usual(write
         "throttle begins for this account: it got to 126."
     )
     assert len(told.usual) == 1
+
+
+FAST = Reason("pairs opened one by one in a minute", 126.0, 2.9, "pairs per minute", 1.0)
+BANNED_FROM = Reason(f"{BAN_LEVEL_OF}{FAST.signal}", 126.0, 60.5, "pairs per minute", 0.0)
+
+
+def test_a_ban_is_told_by_its_level_and_by_the_second_kind_of_evidence(write: Write) -> None:
+    flooding = Reason(f"{LEVEL_OF}requests in a minute", 900.0, 200.0, "requests per minute", 0.0)
+    of_its_kind = Reason(f"{LEVEL_OF}{FAST.signal}", 126.0, 41.5, "pairs per minute", 0.0)
+    refused = Reason(REFUSED, 100.0, 0.0, "requests", 0.0)
+    lines = {
+        flooding: "Staying below 200 requests per minute (requests in a minute), which was the "
+        "second kind of evidence, throughput: it got to 900.",
+        refused: "Heeding what was in force, which was the second kind of evidence: it sent 100 "
+        "requests while they were refused.",
+    }
+    for second, line in lines.items():
+        reasons = (FAST, of_its_kind, second, BANNED_FROM)
+        made = ban(2, issued_at=rfc3339(NOW_S + 60), scenario="catalogue-sweep", reasons=reasons)
+        told = story(write("d", later(0, 1), made), "acct_17")
+        assert told.otherwise[0].startswith("Had it slowed down to what is usual while a throttle")
+        assert sorted(told.otherwise[1:3]) == sorted(
+            [
+                "Staying below 60.5 pairs per minute (pairs opened one by one in a minute), where "
+                "a ban begins for it: it got to 126.",
+                line,
+            ]
+        )
+        assert not any("41.5" in each for each in told.otherwise), "that is a throttle's"
+        assert not any(row.signal.startswith((LEVEL_OF, BAN_LEVEL_OF)) for row in told.usual)
+
+
+def test_a_member_that_was_banned_for_a_group_is_told_from_where_on(write: Write) -> None:
+    level = Reason(f"{BAN_LEVEL_OF}evidence of a group", 81.0, 52.0, "decibans", 0.0)
+    made = ban(1, scenario="coordinated-sweep", reasons=(level,))
+    told = story(write("d", made), "acct_17").otherwise
+    assert told[0] == (
+        "Staying below 52 decibans (evidence of a group), where members of a group may be banned: "
+        "it got to 81."
+    )
+    assert "speaks against a divided catalogue" in told[1]
+
+
+def test_who_is_covered_by_a_person_s_word_is_told_so_and_nothing_of_levels(write: Write) -> None:
+    said = Reason("part of org:a, for which an operator approved this", 1.0, 0.0, APPROVALS, 1.0)
+    made = ban(1, scenario="coordinated-sweep", reasons=(said,))
+    [told] = story(write("d", made), "acct_17").otherwise
+    assert told.startswith("A person's word: the account is covered for its link")
 
 
 def test_nothing_is_claimed_of_signals_where_only_the_ladder_or_a_person_decided(
