@@ -3,52 +3,57 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
-import msgspec
-
+from models.breaker_state import BreakerWire
 from models.signals import HOUR_S, MINUTE_S
 
 #: Fewer accounts than this are no blast: in a small partition three copiers may well be a tenth.
-_HIT_MIN = 8
+_HIT_MIN: Final = 8
 #: Requests of others that were due, going by the hour before, while only one account was heard:
 #: where so many are due there are none by chance once in e^20 times.
-_DUE_MAX = 20.0
+_DUE_MAX: Final = 20.0
 #: Fewer accounts than this may fall silent by themselves.
-_CROWD_MIN = 20
-_USUAL_S = HOUR_S
+_CROWD_MIN: Final = 20
+_USUAL_S: Final = HOUR_S
 
 
-class Breaker(msgspec.Struct, array_like=True):
+class Breaker:
     """Opens when decisions would hit more than an attack explains.
 
     There are two ways. More than a set share of the accounts that were active within the hour
     would be hit within the hour. Or all others fall silent while one account is to be hit, as
     they do when a gateway calls everybody by one name.
-
-    Parameters
-    ----------
-    is_open
-        Whether decisions are simulated, whatever the mode. Only people close it.
-    hour_s
-        When the running hour began, Unix seconds; the one before it counts as well.
-    active, hit
-        Accounts in the hour before, and in the running one.
-    turns, turned, faded_s
-        Times that a request was another account's than the one before it: those up to a minute,
-        fading over an hour, and those since.
-    mark, turn_s
-        Whose requests (a hash) have been the only ones since when, Unix seconds.
     """
 
-    is_open: bool = False
-    hour_s: float = 0.0
-    active: tuple[int, int] = (0, 0)
-    hit: tuple[int, int] = (0, 0)
-    turns: float = 0.0
-    mark: int = -1
-    turn_s: float = 0.0
-    turned: int = 0
-    faded_s: float = 0.0
+    __slots__ = (
+        "active",
+        "faded_s",
+        "hit",
+        "hour_s",
+        "is_open",
+        "mark",
+        "turn_s",
+        "turned",
+        "turns",
+    )
+
+    def __init__(self) -> None:
+        #: Whether decisions are simulated, whatever the mode. Only people close it.
+        self.is_open = False
+        #: When the running hour began, Unix seconds; the one before it counts as well.
+        self.hour_s = 0.0
+        #: Accounts in the hour before, and in the running one.
+        self.active = (0, 0)
+        self.hit = (0, 0)
+        #: Times that a request was another account's than the one before it: those up to
+        #: `faded_s`, fading over an hour, and those since.
+        self.turns = 0.0
+        self.turned = 0
+        self.faded_s = 0.0
+        #: Whose requests (a hash) have been the only ones since when, Unix seconds.
+        self.mark = -1
+        self.turn_s = 0.0
 
     def see(self, mark: int, ts: float) -> None:
         """Take note of whose request it is."""
@@ -108,3 +113,27 @@ class Breaker(msgspec.Struct, array_like=True):
         self.active = (self.active[1] if is_next else 0, 0)
         self.hit = (self.hit[1] if is_next else 0, 0)
         self.hour_s = now_s - now_s % HOUR_S
+
+    def to_wire(self) -> BreakerWire:
+        """Return the state as plain values."""
+        return BreakerWire(
+            self.is_open,
+            self.hour_s,
+            self.active,
+            self.hit,
+            self.turns,
+            self.mark,
+            self.turn_s,
+            self.turned,
+            self.faded_s,
+        )
+
+    @classmethod
+    def from_wire(cls, wire: BreakerWire) -> Breaker:
+        """Take up what `to_wire` returned."""
+        breaker = cls()
+        breaker.is_open, breaker.hour_s = wire.is_open, wire.hour_s
+        breaker.active, breaker.hit = wire.active, wire.hit
+        breaker.turns, breaker.turned, breaker.faded_s = wire.turns, wire.turned, wire.faded_s
+        breaker.mark, breaker.turn_s = wire.mark, wire.turn_s
+        return breaker

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
 from itertools import accumulate
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from models.population_state import Growth
 from models.signals import Signal
 
 #: Four rungs to a doubling: fine enough that a level is off by a tenth at most.
-RUNGS_PER_DOUBLING = 4
+RUNGS_PER_DOUBLING: Final = 4
 #: 2**30 of anything in a day is beyond any account; whatever is above shares the last rung.
-RUNGS = 30 * RUNGS_PER_DOUBLING + 1
+RUNGS: Final = 30 * RUNGS_PER_DOUBLING + 1
 #: How many account days the belief about honest accounts weighs before any were seen. It gives
 #: way as they come: at as many account days it weighs half, and little more than nothing later.
-BELIEF_ACCOUNT_DAYS = 150.0
+BELIEF_ACCOUNT_DAYS: Final = 150.0
 #: What is kept of the past when a day ends: yesterday's world weighs 0.9 of today's, so that
 #: lasting change is followed within weeks and a weekend is not forgotten by Friday.
-DAY_FADING = 0.9
+DAY_FADING: Final = 0.9
 
 #: The tail is drawn through the heights that these shares of account days reach. Further out, a
 #: handful of copiers would bend it; further in, it describes everyday use.
-_SHOULDER, _TAIL = 0.1, 0.02
+_SHOULDER: Final = 0.1
+_TAIL: Final = 0.02
 #: The steepest and the flattest tail believed: heights grow with this power of the logarithm of
 #: rarity. From a count that hardly varies to one that spans five decades.
-_POWER_MIN, _POWER_MAX = 0.3, 4.0
+_POWER_MIN: Final = 0.3
+_POWER_MAX: Final = 4.0
 #: How much power the tail of a small count has by chance alone, times the count's root: what is
 #: left of bursts when they are counted by the minute.
-_CHANCE = 2.3
+_CHANCE: Final = 2.3
 #: Rarer than e to the -e to the this is nothing: it is zero in floating point.
-_LOG_RARITY_MAX = 6.6
+_LOG_RARITY_MAX: Final = 6.6
 
 
 class _Shape(NamedTuple):
@@ -46,23 +48,27 @@ class _Shape(NamedTuple):
     share: Callable[[float], float]
 
 
-_NORMAL = NormalDist()
+_NORMAL: Final = NormalDist()
 #: What a day leaves only so much time for.
-_weibull = _Shape(
+_weibull: Final = _Shape(
     lambda share: math.log(-math.log(share)),
     lambda rarity: math.exp(-math.exp(min(rarity, _LOG_RARITY_MAX))),
 )
 #: What has no such bound, a product of many things.
-_log_normal = _Shape(
+_log_normal: Final = _Shape(
     lambda share: -_NORMAL.inv_cdf(share),
     lambda rarity: 0.5 * math.erfc(rarity / math.sqrt(2)),
 )
 
 
 #: The count at which each rung is reached, and one beyond the last.
-HEIGHTS = [math.exp2(rung / RUNGS_PER_DOUBLING) for rung in range(RUNGS + 1)]
+HEIGHTS: Final = [math.exp2(rung / RUNGS_PER_DOUBLING) for rung in range(RUNGS + 1)]
 #: The same a hair lower: a count that is off by rounding has still reached its rung.
-_REACHED = [1.0] + [math.exp2((rung - 1e-9) / RUNGS_PER_DOUBLING) for rung in range(1, RUNGS)]
+_REACHED: Final = [1.0] + [
+    math.exp2((rung - 1e-9) / RUNGS_PER_DOUBLING) for rung in range(1, RUNGS)
+]
+
+_RUNGS_PER_E: Final = RUNGS_PER_DOUBLING / math.log(2)
 
 
 def rung_of(count: float) -> int:
@@ -71,7 +77,17 @@ def rung_of(count: float) -> int:
     >>> [rung_of(count) for count in (0, 1, 2, 3, 4)]
     [-1, 0, 4, 6, 8]
     """
-    return bisect_right(_REACHED, count) - 1
+    if count < 1:
+        return -1
+    if not count < _REACHED[RUNGS - 1]:
+        return RUNGS - 1
+    # Where it lies by its logarithm, but for rounding.
+    rung = int(math.log(count) * _RUNGS_PER_E)
+    while rung + 1 < RUNGS and count >= _REACHED[rung + 1]:
+        rung += 1
+    while count < _REACHED[rung]:
+        rung -= 1
+    return rung
 
 
 class Tail:
@@ -140,12 +156,13 @@ class Tail:
 
     def reach(self, below: int, rung: int) -> None:
         """Count that an account day which stood at rung `below` has now reached `rung`."""
+        # Written out: what is added in place is boxed first, and this is done at every rung.
         tops, untold = self.tops, self._untold
         if below >= 0:
-            tops[below] -= 1
-            untold[below] -= 1
-        tops[rung] += 1
-        untold[rung] += 1
+            tops[below] = tops[below] - 1.0
+            untold[below] = untold[below] - 1
+        tops[rung] = tops[rung] + 1.0
+        untold[rung] = untold[rung] + 1
         self._reached = None
 
     def take_back(self, rung: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -17,20 +18,20 @@ from models.judge import Judge, foreign_pairs
 from models.notices import Notice
 from models.observation import Observation, Snapshot
 from models.policy import IGNORED_REFUSALS
-from models.population import DigestError, Population
-from models.population_state import GetRow
-from models.profile import START, Profile
+from models.population import Population
+from models.population_state import DigestError, GetRow
+from models.profile import Profile
 from models.request import Request
 from models.signals import DAY_S, HOUR_S, SCALES_S
 from models.steering import NO_EVENT
 from models.verdict import Cause, own_grounds
 
-_HOUR_AT = SCALES_S.index(HOUR_S)
+_HOUR_AT: Final = SCALES_S.index(HOUR_S)
 #: How a gateway answers whom it throttles or bans.
-_REFUSED = (429, 403)
+_REFUSED: Final = (429, 403)
 #: The actions by which an account chooses the pairs that it is given.
-CHOOSING = ("view", "download")
-_NO_LOOKS: list[int] = []
+CHOOSING: Final = ("view", "download")
+_NO_LOOKS: Final[list[int]] = []
 
 
 class Detector:
@@ -136,7 +137,7 @@ class Detector:
                 seen.judged += 1
                 if profile.mark != breaker.mark:
                     breaker.see(profile.mark, ts)
-                if ts >= profile.windows[_HOUR_AT][START] + HOUR_S:
+                if ts >= profile.windows[_HOUR_AT].start_s + HOUR_S:
                     breaker.begin_account_hour(ts)
                     seen.account_days += profile.begins_day(ts)
                 if profile.is_excess(ts) and request.status not in _REFUSED:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from models.breaker import Breaker
+from models.breaker_state import BreakerWire
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Reason, Source
 from models.hashing import hash32
@@ -44,7 +45,7 @@ Feedback = Literal["confirm", "overturn"]
 
 class _Wire(msgspec.Struct, array_like=True):
     in_force: dict[str, float]
-    breaker: Breaker
+    breaker: BreakerWire
     lifted: list[str] = []
 
 
@@ -396,12 +397,13 @@ class Docket:
 
     def to_bytes(self) -> bytes:
         """Encode what is in force, what was lifted, and the breaker."""
-        return msgspec.msgpack.encode(_Wire(self._in_force, self.breaker, list(self._lifted)))
+        wire = _Wire(self._in_force, self.breaker.to_wire(), list(self._lifted))
+        return msgspec.msgpack.encode(wire)
 
     def restore(self, data: bytes, steering: bytes | None) -> None:
         """Take up what `to_bytes` and the steering's own encoded."""
         wire = msgspec.msgpack.decode(data, type=_Wire)
-        self._in_force, self.breaker = wire.in_force, wire.breaker
+        self._in_force, self.breaker = wire.in_force, Breaker.from_wire(wire.breaker)
         self._lifted = dict.fromkeys(wire.lifted)
         self._next_end_s = min(self._in_force.values(), default=float("inf"))
         if steering is not None:

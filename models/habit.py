@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from river import stats
 
 #: A day weighs a tenth of the habit: a lasting change is followed within a few weeks.
-_FADING = 0.1
+_FADING: Final = 0.1
 
 
 class Habit:

@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from models.calibration import HEIGHTS, rung_of
 from models.hashing import hash64
 from models.pace import ACT_S, number_of
 from models.policy import Finding
 from models.population import Population
-from models.profile import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, START, Profile
+from models.profile import Profile
 from models.request import Request
 from models.signals import DAY_S, SCALES_S, Measure
 from models.verdict import Exceedance
+from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS
 
 #: An account may always do this many times its own habit …
-_HABIT_TIMES = 5.0
+_HABIT_TIMES: Final = 5.0
 #: … up to this many times the level for everybody: a habit grown on purpose buys no more. Who reads
 #: what people read may open as many: it is coverage that makes a copier.
-_LEEWAY_MAX = 4.0
+_LEEWAY_MAX: Final = 4.0
 _WITH_HABIT = ("requests", "choices")
 #: Days after which an account has a habit.
-_HABIT_DAYS = 7
+_HABIT_DAYS: Final = 7
 #: Choices of one account that the population learns from in a day, so that nobody dominates it.
-_CHOICES_LEARNED_MAX = 20
+_CHOICES_LEARNED_MAX: Final = 20
 #: The same for the pairs it was shown or chose; heavy readers see a few thousand.
-_PAIRS_LEARNED_MAX = 500
+_PAIRS_LEARNED_MAX: Final = 500
 #: The part of the level at which an account's reads are not those of people: they are no longer
 #: learned from. Much lower, and
 #: those who happen to read rare pairs would be missing among the honest.
-_RARE_LEARNED_MAX = 0.25
+_RARE_LEARNED_MAX: Final = 0.25
 #: What a request weighs whose response was the customer's own pairs, or that the service failed
 #: to answer: nobody is a flood for fetching what is theirs, or for trying again in an outage.
-_LIGHT = 0.02
+_LIGHT: Final = 0.02
 #: The part of an account's reads that must look like copying before it is throttled, banned: a
 #: person who reads very much drifts, a copier means it.
-_COPIED_THROTTLE, _COPIED_BAN = 0.5, 0.75
+_COPIED_THROTTLE: Final = 0.5
+_COPIED_BAN: Final = 0.75
 #: Of a pair's hash, what a profile has room for.
-_PAIR_BITS = 0xFFFF_FFFF
+_PAIR_BITS: Final = 0xFFFF_FFFF
 #: What one account day in twenty reaches is worth telling beside what is beyond its level.
-_WORTH_TELLING = 0.05
+_WORTH_TELLING: Final = 0.05
 
 _PLACES: tuple[tuple[int, Measure], ...] = (
     (LOAD, "requests"),
@@ -117,7 +120,7 @@ class Judge:
         standing = profile.standing
         held = ts < standing.expires_s and standing.in_force(ts)
         if profile.begins_day(ts):
-            unsuspected = profile.standing.expires_s < profile.windows[-1][START]
+            unsuspected = profile.standing.expires_s < profile.windows[-1].start_s
             profile.close_day(ts, learn=unsuspected)
             self.population.begin_account_day(int(ts // DAY_S), counted=not held)
             profile.taken_back = held
@@ -127,18 +130,18 @@ class Judge:
             profile.calm_down()
         new_pairs, choices, evidence = 0.0, 0, 0.0
         if pairs:
-            today = counted or ts >= profile.windows[-1][START]
+            today = counted or ts >= profile.windows[-1].start_s
             new_pairs = profile.see_pairs(pairs, today=today)
             popularity = self._popularity
-            for pair, look in zip(pairs, looks, strict=False):  # looks: none unless chosen
+            for n, look in enumerate(looks):  # none unless chosen
                 if look >= 0:
                     choices += 1
                     evidence += popularity.tenths[look] / 10
                     profile.weigh(popularity.copied[look])
-                elif popularity.copied[~look] < 0 and pair & _PAIR_BITS != profile.returned_to:
+                elif popularity.copied[~look] < 0 and pairs[n] & _PAIR_BITS != profile.returned_to:
                     # Heavy readers are the last ones at most of what is popular: it still speaks
                     # for a person. What is rare says nothing, nor one favourite again and again.
-                    profile.returned_to = pair & _PAIR_BITS
+                    profile.returned_to = pairs[n] & _PAIR_BITS
                     profile.weigh(popularity.copied[~look])
             honest = not held and self._reads_like_people(profile)
             if choices:
@@ -153,7 +156,7 @@ class Judge:
         changed = (load > 0) | (new_pairs > 0) << 1 | (choices > 0) << 2 | (evidence > 0) << 3
         windows, heights, suspicious = profile.windows, profile.heights, False
         for i, place, at in self._looks[-1 if afresh else changed]:
-            count = windows[i][place]
+            count = windows[i].at(place)
             if count >= heights[i][place]:
                 height = self._climb(profile, at, count, held=held)
                 if height > 0:
@@ -200,7 +203,7 @@ class Judge:
         gap_s, before = request.ts - profile.chosen_s, profile.chosen_number
         number = number_of(request.pair_ids[0]) if len(request.pair_ids) == 1 else None
         said = self._pace.haste(gap_s) + self._pace.step(before, number)
-        if honest and profile.windows[-1][CHOICES] < _CHOICES_LEARNED_MAX:
+        if honest and profile.windows[-1].choices < _CHOICES_LEARNED_MAX:
             self._pace.learn(gap_s, before, number)
         profile.chosen_number = number
         if gap_s >= ACT_S:
@@ -214,9 +217,9 @@ class Judge:
             # Whom a page shows a pair reads it under another mark: to open it then is no return.
             profile.mark if chosen else profile.mark + 1,
             self.population.catalogue_told,
-            counted=honest and day[NEW_PAIRS] < _PAIRS_LEARNED_MAX,
+            counted=honest and day.new_pairs < _PAIRS_LEARNED_MAX,
             chosen=chosen,
-            weighed=chosen and honest and day[CHOICES] < _CHOICES_LEARNED_MAX,
+            weighed=chosen and honest and day.choices < _CHOICES_LEARNED_MAX,
         )
 
     def _climb(self, profile: Profile, at: int, count: float, *, held: bool) -> float:
@@ -275,7 +278,7 @@ class Judge:
             observed = (
                 profile.rare
                 if at == self._rare_at
-                else profile.windows[SCALES_S.index(signal.scale_s)][_PLACE[signal.measure]]
+                else profile.windows[SCALES_S.index(signal.scale_s)].at(_PLACE[signal.measure])
             )
             tail = self.population.tails[at]
             probability = tail.probability(observed)

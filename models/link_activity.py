@@ -6,14 +6,14 @@ import contextlib
 import ipaddress
 import math
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from models.request import COUNT_MAX, Identifier, Request
 
 #: Version of the record on the wire.
-VERSION = 1
+VERSION: Final = 1
 #: Links of one request that are followed: a card, an organisation, devices, address and client.
 #: Who sends more link types than these gets the first in alphabetical order.
 _TOLD_LINKS_MAX = 6
@@ -21,7 +21,7 @@ _TOLD_LINKS_MAX = 6
 LINK_CHARS_MAX = 200
 #: Chosen pairs of an account's day in a record: with seven bytes each it stays below a kilobyte,
 #: and the overlap of two copiers who each take a thousand pairs still shows.
-SAMPLE_MAX = 96
+SAMPLE_MAX: Final = 96
 
 #: Times from here on (the year 5138) are none.
 _TIME_MAX_S = 1e11

@@ -8,26 +8,31 @@ from collections.abc import Sequence
 from itertools import accumulate
 from statistics import NormalDist
 from string import ascii_letters, digits
+from typing import Final
+
+from models.population_state import PaceWire
 
 #: Choices within this time are one act: pages that fetch what they show do so.
-ACT_S = 0.5
+ACT_S: Final = 0.5
 #: Classes of the time from one act to the next, two to a doubling.
-CLASSES = 24
+CLASSES: Final = 24
 #: What is believed before any were seen: people take so long (median, sigma of the logarithm), and
 #: so rarely open what is next by number. It weighs as much as so many choices.
-_BELIEF_S, _BELIEF_SIGMA = 12.0, 1.2
-_BELIEF_STEPS = 0.05
-_BELIEF_CHOICES = 150.0
+_BELIEF_S: Final = 12.0
+_BELIEF_SIGMA: Final = 1.2
+_BELIEF_STEPS: Final = 0.05
+_BELIEF_CHOICES: Final = 150.0
 #: What is learned is followed at this pace, and the last few hundred paces weigh most.
-_RENEW_CHOICES, _RENEW_FADING = 64, 0.998
+_RENEW_CHOICES: Final = 64
+_RENEW_FADING: Final = 0.998
 #: Ids at most so far apart are next to each other: a walker steps over what it has.
-_STEP_MAX = 4
+_STEP_MAX: Final = 4
 #: The most that one choice says for either (decibans): one click must not decide.
-_EVIDENCE_MAX = 12.0
+_EVIDENCE_MAX: Final = 12.0
 #: Longer numbers are hashes.
-_DIGITS_MAX = 15
+_DIGITS_MAX: Final = 15
 #: A number of its own, perhaps behind a word: the digits that a hash happens to end in are none.
-_LAST_NUMBER = re.compile(
+_LAST_NUMBER: Final = re.compile(
     rf"(?:^|[^0-9A-Za-z])[A-Za-z]*(\d{{1,{_DIGITS_MAX}}})(?:[^0-9A-Za-z]\D{{0,7}})?$", re.ASCII
 )
 
@@ -53,10 +58,6 @@ def number_of(pair_id: str) -> int | None:
 def class_of(gap_s: float) -> int:
     """Return the class of a time between choices, `ACT_S` or more."""
     return min(int(2 * math.log2(gap_s / ACT_S)), CLASSES - 1)
-
-
-#: Counts, when to renew, what is untold, and what a time and a step say until then.
-PaceWire = tuple[list[float], float, list[int], list[float], float]
 
 
 class Pace:
@@ -154,9 +155,9 @@ def is_step(before: int | None, number: int | None) -> bool:
     return before is not None and number is not None and 0 < abs(number - before) <= _STEP_MAX
 
 
-_NORMAL = NormalDist(math.log(_BELIEF_S), _BELIEF_SIGMA)
+_NORMAL: Final = NormalDist(math.log(_BELIEF_S), _BELIEF_SIGMA)
 #: Of the choices that are believed in, those up to each class.
-_BELIEVED = [
+_BELIEVED: Final = [
     _BELIEF_CHOICES * _NORMAL.cdf(math.log(ACT_S) + (n + 1) / 2 * math.log(2))
     for n in range(CLASSES - 1)
 ] + [_BELIEF_CHOICES]

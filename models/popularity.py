@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,43 +25,46 @@ from models.population_state import (
 
 #: Slots, a power of two: two megabytes, and few collisions up to a million pairs. A collision
 #: lets a rare pair pass for a better known one, never the other way round.
-SLOTS_LG = 20
-SLOTS = 1 << SLOTS_LG
-_MASK = SLOTS - 1
-_READERS_MAX = 255
+SLOTS_LG: Final = 20
+SLOTS: Final = 1 << SLOTS_LG
+_MASK: Final = SLOTS - 1
+_READERS_MAX: Final = 255
 #: What a slot keeps of its last reader: a byte, of which 0 says nobody.
-_MARKS = 255
-_CLASS_OF = [0] + [min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)]
-_CLASSES_OF = np.array(_CLASS_OF)
+_MARKS: Final = 255
+_CLASS_OF: Final = [0] + [
+    min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)
+]
+_CLASSES_OF: Final = np.array(_CLASS_OF)
 #: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
 #: Turing's wartime work): ten of them are 10 to 1, one is just about noticeable.
-_DECIBANS = 10 / math.log(10)
+_DECIBANS: Final = 10 / math.log(10)
 #: One read says no more than this for or against a copier, however rare the pair: what is known
 #: of the classes is an estimate, and one page must not decide.
-_EVIDENCE_MAX = 12.0
+_EVIDENCE_MAX: Final = 12.0
 #: Below these a copier can't be told from people: what is known of the pairs is too little.
-_READS_MIN = 500
-_COPIER_EVIDENCE_MIN = 0.5
+_READS_MIN: Final = 500
+_COPIER_EVIDENCE_MIN: Final = 0.5
 #: One read counts for no more than two of a copier: one page must not decide.
-_COPIED_MAX = 2.0
+_COPIED_MAX: Final = 2.0
 #: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
-_BELIEF_READS = 50.0
+_BELIEF_READS: Final = 50.0
 #: The evidence follows what was learned at this pace, and the latest reads weigh most: a quarter of
 #: all, since a pair's readers grow in number as those of all pairs do, and where these have doubled
 #: a class means something else. What was read is held against the catalogue as it stood then.
-_RENEW_READS = 256
-_MEMORY_SHARE, _MEMORY_READS_MAX = 0.25, 12_800
+_RENEW_READS: Final = 256
+_MEMORY_SHARE: Final = 0.25
+_MEMORY_READS_MAX: Final = 12_800
 #: With fewer slots free, or more readers over all of them, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
-_FREE_MIN = int(0.4 * SLOTS)
-_TOTAL_MAX = 24 * SLOTS
+_FREE_MIN: Final = int(0.4 * SLOTS)
+_TOTAL_MAX: Final = 24 * SLOTS
 
 
 #: Marks a change that only says who chose a pair last; slot and reader take 28 bits. A reader of
 #: another partition is 0.
-_MET = 1 << 31
+_MET: Final = 1 << 31
 #: The change that halves all counts.
-_HALVED = _MET
+_HALVED: Final = _MET
 
 
 class Popularity:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
 from models.population_state import GetRow, Rows, Slots
 
 #: A row of state stays well below the megabyte that brokers take.
-_ROW_BYTES_MAX = 512 * 1_024
+_ROW_BYTES_MAX: Final = 512 * 1_024
 #: Changes that fit into a row; of more than these the next snapshot is a whole copy, so that those
 #: that come after need not be kept.
-CHANGES_MAX = _ROW_BYTES_MAX // array("I").itemsize
+CHANGES_MAX: Final = _ROW_BYTES_MAX // array("I").itemsize
 #: Changes are kept as they come and folded into a whole copy after so many rows of them, so that
 #: neither taking up the state nor writing it grows without end.
-_CHANGE_ROWS_MAX = 500
+_CHANGE_ROWS_MAX: Final = 500
 
 #: Where the rows stand: the latest whole copy's number, its rows, and the rows of changes since.
 Place = tuple[int, int, int]

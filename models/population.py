@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from models.calibration import BELIEF_ACCOUNT_DAYS, DAY_FADING, RUNGS, Tail
 from models.config import DetectionConfig
-from models.pace import Pace, PaceWire
+from models.pace import Pace
 from models.popularity import Popularity
-from models.population_state import GetRow, Growth, PopularityWire, Readings, Rows
+from models.population_state import (
+    DigestError,
+    DigestWire,
+    GetRow,
+    PopulationWire,
+    Rows,
+    TailWire,
+)
 from models.scenarios import SCENARIOS, Scenario
 from models.signals import Measure, Signal
 
 #: Levels follow the tails at this pace, or as they grow by this share if that is slower: refitting
 #: costs as much as judging a hundred requests.
-_REFIT_ACCOUNT_DAYS, _REFIT_SHARE = 16, 0.02
+_REFIT_ACCOUNT_DAYS: Final = 16
+_REFIT_SHARE: Final = 0.02
 #: The part of the budgets that is spent: the far end of the honest is somewhat further out than a
 #: tail drawn through what is common has it, and budgets are to be kept within a factor of two.
-_SPENT = 0.5
+_SPENT: Final = 0.5
 #: What was learned is told to other partitions no more often than this (event time).
-DIGEST_EVERY_S = 60.0
-_DIGEST_VERSION = 1
-
-
-class DigestError(ValueError):
-    """What came as another partition's digest is none that this version knows."""
-
-
-class _TailWire(msgspec.Struct, array_like=True):
-    days: float
-    tops: dict[int, float]
-    levels: tuple[float, float]
-    untold: Growth = msgspec.field(default_factory=Growth)
-
-
-class _Digest(msgspec.Struct, array_like=True):
-    version: int
-    tails: dict[str, Growth]
-    popularity: Readings
-    pace: list[int] = []
-
-
-class _Wire(msgspec.Struct, array_like=True):
-    day: int
-    refit_at: float
-    tails: dict[str, _TailWire]
-    popularity: PopularityWire
-    told_s: float = 0.0
-    wronged: float = 0.0
-    pace: PaceWire | None = None
+DIGEST_EVERY_S: Final = 60.0
+_DIGEST_VERSION: Final = 1
 
 
 class Population:
@@ -171,7 +153,7 @@ class Population:
         self._told_s = now_s
         tails = {tail.signal.code: tail.tell() for tail in self.tails}
         return msgspec.msgpack.encode(
-            _Digest(_DIGEST_VERSION, tails, self.popularity.tell(), self.pace.tell())
+            DigestWire(_DIGEST_VERSION, tails, self.popularity.tell(), self.pace.tell())
         )
 
     def merge(self, digest: bytes) -> None:
@@ -185,7 +167,7 @@ class Population:
             It is none, or of a newer version; nothing was learned.
         """
         try:
-            told = msgspec.msgpack.decode(digest, type=_Digest)
+            told = msgspec.msgpack.decode(digest, type=DigestWire)
             if told.version != _DIGEST_VERSION:
                 raise ValueError(f"version {told.version}; this pairwatch knows {_DIGEST_VERSION}")
             if any(not 0 <= k < RUNGS for growth in told.tails.values() for k in growth.tops):
@@ -209,7 +191,7 @@ class Population:
         """
         popularity, rows = self.popularity.snapshot()
         tails = {
-            tail.signal.code: _TailWire(
+            tail.signal.code: TailWire(
                 days=tail.days,
                 tops={rung: count for rung, count in enumerate(tail.tops) if count},
                 levels=levels,
@@ -217,7 +199,7 @@ class Population:
             )
             for tail, levels in zip(self.tails, self.levels, strict=True)
         }
-        wire = _Wire(
+        wire = PopulationWire(
             self._day,
             self._refit_at,
             tails,
@@ -230,7 +212,7 @@ class Population:
 
     def restore(self, data: bytes, get: GetRow) -> None:
         """Take up a snapshot; a signal that is new since then starts from belief."""
-        wire = msgspec.msgpack.decode(data, type=_Wire)
+        wire = msgspec.msgpack.decode(data, type=PopulationWire)
         self._day, self._refit_at, self._told_s = wire.day, wire.refit_at, wire.told_s
         self._wronged = wire.wronged
         for i, tail in enumerate(self.tails):

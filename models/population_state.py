@@ -5,21 +5,24 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 #: Classes of popularity: nobody, one reader, two, 3–4, 5–8, … , more than 64.
-CLASSES = 9
+CLASSES: Final = 9
 #: Readers told to other partitions at a time, in 80 KB: what more is learned meanwhile they can
 #: do without, for it is many.
-UNTOLD_MAX = 65_536
+UNTOLD_MAX: Final = 65_536
 
 #: Reads a row of state by its key.
 GetRow = Callable[[bytes], bytes | None]
 Rows = dict[bytes, bytes | None]
 Slots = npt.NDArray[np.uint32]
+#: Counts, when to renew, what is untold, and what a time and a step say until then.
+PaceWire = tuple[list[float], float, list[int], list[float], float]
 
 
 class Growth(msgspec.Struct, array_like=True):
@@ -53,6 +56,40 @@ class PopularityWire(msgspec.Struct, array_like=True):
     renewed_at: int = 0
     untold: Readings | None = None
     offered: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
+
+
+class TailWire(msgspec.Struct, array_like=True):
+    """A tail, the levels that follow from it, and what was not told of it yet."""
+
+    days: float
+    tops: dict[int, float]
+    levels: tuple[float, float]
+    untold: Growth = msgspec.field(default_factory=Growth)
+
+
+class DigestWire(msgspec.Struct, array_like=True):
+    """What one partition tells the others of what it has learned."""
+
+    version: int
+    tails: dict[str, Growth]
+    popularity: Readings
+    pace: list[int] = []
+
+
+class PopulationWire(msgspec.Struct, array_like=True):
+    """The population's part of a snapshot."""
+
+    day: int
+    refit_at: float
+    tails: dict[str, TailWire]
+    popularity: PopularityWire
+    told_s: float = 0.0
+    wronged: float = 0.0
+    pace: PaceWire | None = None
+
+
+class DigestError(ValueError):
+    """What came as another partition's digest is none that this version knows."""
 
 
 def pack(slots: array[int]) -> bytes:

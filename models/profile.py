@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import datasketches
 import msgspec
 
@@ -9,43 +11,41 @@ from models.habit import Habit
 from models.policy import Standing
 from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
-from models.signals import DAY_S, SCALES_S
+from models.signals import DAY_S, MINUTE_S, SCALES_S
+from models.window import EVIDENCE, LOAD, PLACES, Window
 
 #: Sketch sizes (bits of register index): 3 % error over a life, 4 % over a day, and exact while
 #: there are few. Together they are half of the two kilobytes that a profile may take.
-_LIFE_LG_K = 10
-_DAY_LG_K = 9
+_LIFE_LG_K: Final = 10
+_DAY_LG_K: Final = 9
 #: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes, which
 #: is what the rest of a profile leaves of the two kilobytes.
-_SAMPLES_MAX = 10
-_SAMPLES_BYTES_MAX = 96
+_SAMPLES_MAX: Final = 10
+_SAMPLES_BYTES_MAX: Final = 96
 
 #: Requests of a banned account that are judged in full in each minute: one a second, by which it
 #: stays far beyond all that a day's levels allow. What comes beyond adds nothing to that.
-NEEDED_PER_MINUTE = 60
-
+NEEDED_PER_MINUTE: Final = 60
 
 #: What is left of the evidence from one day to the next: a week later it is half.
-_RARE_FADING = 0.9
+_RARE_FADING: Final = 0.9
 
-
-#: What a window holds, by position: when it began, then its counts by measure.
-START, REQUESTS, LOAD, NEW_PAIRS, CHOICES, EVIDENCE = range(6)
-_EMPTY = (float("-inf"), 0, 0.0, 0.0, 0, 0.0)
 #: What is kept of each window: what is copied matters within the minute only.
-_ENDS = (EVIDENCE + 1, EVIDENCE, EVIDENCE)
+_ENDS: Final = (EVIDENCE + 1, EVIDENCE, EVIDENCE)
 #: On a new day the first of anything is worth a look.
-_FIRST = [1.0] * len(_EMPTY)
+_FIRST: Final = [1.0] * PLACES
+#: From here on a hash is handed to a sketch as the float that it takes such an integer for: to
+#: find that out by itself takes the sketch eight times as long, for half of all pairs.
+_AS_FLOAT: Final = 2**63
 
 
 class Profile:
     """One account's counts, sketches, habits and standing.
 
     Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
-    that of `SCALES_S[i]`, a list indexed by `START`, `REQUESTS`, `LOAD`, `NEW_PAIRS`,
-    `CHOICES` and `EVIDENCE`.
-    `heights[i]` has in the same places the counts at which a look is due, `calm[i]` those to go
-    back to with the next window after they were raised in a suspicious one.
+    that of `SCALES_S[i]`. `heights[i]` has in the same places (`LOAD` and those behind it) the
+    counts at which a look is due, `calm[i]` those to go back to with the next window after they
+    were raised in a suspicious one.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Profile:
         self.first_s = first_s
         #: The account's hash, as the pairs' popularity knows it.
         self.mark = mark
-        self.windows: list[list[float]] = [list(_EMPTY) for _ in SCALES_S]
+        self.windows = [Window(scale_s) for scale_s in SCALES_S]
         self.heights = [list(_FIRST) for _ in SCALES_S]
         self.calm: list[list[float] | None] = [None] * len(SCALES_S)
         #: Signal code → highest rung reached today.
@@ -109,7 +109,7 @@ class Profile:
 
     def begins_day(self, ts: float) -> bool:
         """Whether a request at `ts` is the first of a new day (UTC)."""
-        return ts >= self.windows[-1][START] + DAY_S
+        return ts >= self.windows[-1].start_s + DAY_S
 
     def is_excess(self, ts: float) -> bool:
         """Whether a request at `ts` is more of a flood than it takes to judge it.
@@ -120,21 +120,21 @@ class Profile:
         """
         minute, standing = self.windows[0], self.standing
         return (
-            minute[REQUESTS] >= NEEDED_PER_MINUTE
+            minute.requests >= NEEDED_PER_MINUTE
             and standing.action == "ban"
             and standing.refused == 0
-            and minute[START] <= ts < minute[START] + SCALES_S[0]
+            and minute.start_s <= ts < minute.start_s + MINUTE_S
             and ts < standing.half_way_s
         )
 
     def close_day(self, ts: float, *, learn: bool) -> None:
         """End the running day before a request at `ts`: it becomes habit unless it was suspect."""
         day = self.windows[-1]
-        if day[REQUESTS]:
+        if day.requests:
             if learn:
-                self.habit_requests.learn_one(day[REQUESTS])
-                self.habit_choices.learn_one(day[CHOICES])
-            left = _RARE_FADING ** ((ts - day[START]) // DAY_S)
+                self.habit_requests.learn_one(day.requests)
+                self.habit_choices.learn_one(day.choices)
+            left = _RARE_FADING ** ((ts - day.start_s) // DAY_S)
             self.rare *= left
             self.read *= left
         self.rare_height = 1.0
@@ -153,10 +153,11 @@ class Profile:
         The count comes from a sketch: exact for the first fifty, then within 3 % of the life
         total (HyperLogLog with the historic inverse probability estimator; Ting 2014).
         """
+        items = [float(pair) if pair >= _AS_FLOAT else pair for pair in pairs]
         for sketch in (self.life, self.today) if today else (self.life,):
             update = sketch.update
-            for pair in pairs:
-                update(pair)
+            for item in items:
+                update(item)
         before, self.life_pairs = self.life_pairs, self.life.get_estimate()
         return float(self.life_pairs - before)
 
@@ -184,30 +185,10 @@ class Profile:
     ) -> None:
         """Count in the window of each scale that the time falls into."""
         for i, window in enumerate(self.windows):
-            scale_s = SCALES_S[i]
-            start_s = window[START]
-            if ts >= start_s + scale_s:
-                self.windows[i] = [
-                    ts - ts % scale_s,
-                    requests,
-                    load,
-                    new_pairs,
-                    choices,
-                    evidence if evidence > 0 else 0.0,
-                ]
-                if (calm := self.calm[i]) is not None:
+            if window.count(ts, requests, load, new_pairs, choices, evidence):
+                calm = self.calm[i]
+                if calm is not None:
                     self.heights[i], self.calm[i] = calm, None
-            elif ts >= start_s - scale_s:
-                # A window early is an ordinary delay; anything earlier belongs to windows that
-                # are gone, and counting it here would make a crowd of a skewed clock.
-                window[REQUESTS] += requests
-                window[LOAD] += load
-                if new_pairs:
-                    window[NEW_PAIRS] += new_pairs
-                if choices:
-                    window[CHOICES] += choices
-                    evidence_here = window[EVIDENCE] + evidence
-                    window[EVIDENCE] = evidence_here if evidence_here > 0 else 0.0
 
     def raise_height(self, i: int, place: int, height: float) -> None:
         """Look again at this count within the window, and at the usual one in the next."""
@@ -242,7 +223,7 @@ class Profile:
             ProfileWire(
                 version=VERSION,
                 first_s=self.first_s,
-                windows=[window[:end] for window, end in zip(self.windows, _ENDS, strict=True)],
+                windows=[w.to_wire()[:end] for w, end in zip(self.windows, _ENDS, strict=True)],
                 heights=[
                     heights[LOAD:end] for heights, end in zip(self.heights, _ENDS, strict=True)
                 ],
@@ -287,7 +268,8 @@ class Profile:
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"
             )
         profile = cls(wire.first_s, mark)
-        profile.windows = [window + list(_EMPTY[len(window) :]) for window in wire.windows]
+        for window, counts in zip(profile.windows, wire.windows, strict=True):
+            window.restore(counts)
         profile.heights = [_looked_at(heights) for heights in wire.heights]
         profile.calm = [calm and _looked_at(calm) for calm in wire.calm]
         profile.reached, profile.taken_back = wire.reached, wire.taken_back

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from typing import Literal
+from typing import Final, Literal
 
 from models.hashing import hash32
 
 #: Requests remembered in each of two generations: shippers repeat what they sent moments ago.
-GENERATION = 64
+GENERATION: Final = 64
 #: An event this much older than its account's latest is too late to be told from a repeat.
-LATENESS_S = 3_600.0
+LATENESS_S: Final = 3_600.0
 
 Novelty = Literal["new", "duplicate", "late"]
 

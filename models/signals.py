@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -10,9 +10,9 @@ Measure = Literal["requests", "new_pairs", "choices", "evidence", "rare_reads"]
 #: What each measure tells of; a ban wants two kinds to agree.
 Kind = Literal["throughput", "coverage", "long tail"]
 
-MINUTE_S = 60
-HOUR_S = 3_600
-DAY_S = 86_400
+MINUTE_S: Final = 60
+HOUR_S: Final = 3_600
+DAY_S: Final = 86_400
 #: The time scales, shortest first; a profile keeps one tumbling window of each.
 SCALES_S = (MINUTE_S, HOUR_S, DAY_S)
 _SCALE_NAMES = {MINUTE_S: "minute", HOUR_S: "hour", DAY_S: "day"}

@@ -18,7 +18,7 @@ from models.decision import (
     rfc3339,
 )
 from models.population import Population
-from models.profile import NEW_PAIRS, REQUESTS, START, Profile
+from models.profile import Profile
 from models.scenarios import Scenario
 from models.signals import DAY_S, SCALES_S, Signal
 
@@ -126,9 +126,9 @@ def write(
         score=grounds.score,
         reasons=grounds.reasons,
         evidence=Evidence(
-            window_start=rfc3339(min(day[START], cause.ts) if day[REQUESTS] else cause.ts),
+            window_start=rfc3339(min(day.start_s, cause.ts) if day.requests else cause.ts),
             window_end=rfc3339(max(cause.ts, profile.recent.latest_s)),
-            requests=int(day[REQUESTS]),
+            requests=day.requests,
             distinct_pairs=pairs,
             catalogue_share=round(min(1.0, pairs / population.catalogue_size), 6),
             sample_request_ids=tuple(profile.samples),
@@ -213,7 +213,7 @@ def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population)
         tail, scale_s = population.tail("choices", DAY_S) or tail, DAY_S
     elif signal.measure == "new_pairs":
         window = profile.windows[SCALES_S.index(signal.scale_s)]
-        requests_per_unit = min(1.0, window[REQUESTS] / max(window[NEW_PAIRS], 1.0))
+        requests_per_unit = min(1.0, window.requests / max(window.new_pairs, 1.0))
     per_window = tail.level(_THROTTLE_SHARE) * requests_per_unit
     return _tighter(per_window * 60 / scale_s, profile)
 

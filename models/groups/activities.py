@@ -6,6 +6,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,24 +19,25 @@ from models.request import Request
 from models.signals import DAY_S, HOUR_S
 
 #: An account's links of a day that are told of: at home, on the way and at work.
-_LINKS_MAX = 10
+_LINKS_MAX: Final = 10
 #: First told of at this many choices, and again as they grow by half: a busy day is a dozen
 #: records, and a copier is told of eight choices after its day began.
-TOLD_FROM, _TOLD_GROWTH = 8, 1.5
+TOLD_FROM: Final = 8
+_TOLD_GROWTH: Final = 1.5
 #: After the first time a day is told of only while its evidence is above this (decibans): of nine
 #: people in ten it isn't.
-_TOLD_EVIDENCE_MIN = 0.0
+_TOLD_EVIDENCE_MIN: Final = 0.0
 #: Where every hash is kept.
-ALL = 2**32 - 1
+ALL: Final = 2**32 - 1
 #: Parts (0–1) of an account's choices that may be those of a person, weighed alike: a copier who
 #: also lives a life of its own is still one. Beyond a half it is a person with odd corners.
-HONEST_PARTS = (0.0, 0.25, 0.5)
+HONEST_PARTS: Final = (0.0, 0.25, 0.5)
 #: What one choice may say for a copier, tenths of a deciban: two to one. Who comes upon an odd
 #: corner opens several pairs there, which are no witnesses independent of each other, and two who
 #: share one need a while to meet in it.
-CHOICE_TENTHS_MAX = 30
+CHOICE_TENTHS_MAX: Final = 30
 #: What a choice adds for each of the parts, by its evidence in tenths of a deciban.
-_ADDED = {
+_ADDED: Final = {
     tenths: tuple(
         10 * math.log10(part + (1 - part) * 10 ** (min(tenths, CHOICE_TENTHS_MAX) / 100))
         for part in HONEST_PARTS

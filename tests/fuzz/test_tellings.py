@@ -11,7 +11,7 @@ import pytest
 from models.config import DetectionConfig
 from models.detector import Detector
 from models.link_activity import LinkActivity, LinkActivityError, LinkActivityVersionError
-from models.population import DigestError
+from models.population_state import DigestError
 from streams import notices
 from streams.schemas import load
 from tests.fuzz.conftest import Feed

@@ -126,8 +126,15 @@ def test_a_rung_is_reached_at_its_height_and_not_before(rung: int) -> None:
     assert rung_of(HEIGHTS[rung] * (1 - 1e-6)) == rung - 1
 
 
+@given(st.floats(1, 2**31))
+def test_a_count_stands_on_the_highest_rung_that_is_no_higher(count: float) -> None:
+    rung = rung_of(count)
+    assert HEIGHTS[rung] <= count * (1 + 1e-9)
+    assert rung == RUNGS - 1 or HEIGHTS[rung + 1] > count
+
+
 def test_whatever_is_beyond_every_rung_stands_on_the_last() -> None:
-    assert rung_of(2**40) == RUNGS - 1
+    assert rung_of(2**40) == rung_of(math.inf) == RUNGS - 1
     assert rung_of(0) == rung_of(0.5) == -1
 
 

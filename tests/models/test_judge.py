@@ -9,7 +9,6 @@ from itertools import chain
 import pytest
 
 from models.hashing import hash64
-from models.profile import NEW_PAIRS
 from models.request import Request
 from tests.models.traffic import (
     CATALOGUE,
@@ -100,8 +99,8 @@ def test_own_pairs_failures_and_generations_are_no_coverage() -> None:
         [request("a", TODAY_S + n, pair_ids=[rare(n)], **told) for n, told in enumerate(spared)]
     )
     profile = partition.profile("a")
-    assert (profile.windows[-1][NEW_PAIRS], profile.read) == (0, 0)
-    assert profile.windows[-1][1] == 4
+    assert (profile.windows[-1].new_pairs, profile.read) == (0, 0)
+    assert profile.windows[-1].requests == 4
 
 
 def test_fetching_own_pairs_and_trying_again_in_an_outage_is_no_flood() -> None:
@@ -170,7 +169,7 @@ def test_what_an_account_generates_is_its_own_where_no_owner_is_logged() -> None
         ]
     )
     profile = partition.profile("program")
-    assert (profile.windows[-1][NEW_PAIRS], profile.read) == (0, 0)
+    assert (profile.windows[-1].new_pairs, profile.read) == (0, 0)
     assert not partition.decisions
 
 

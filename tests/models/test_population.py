@@ -9,7 +9,8 @@ import pytest
 
 from models.calibration import BELIEF_ACCOUNT_DAYS
 from models.config import DetectionConfig
-from models.population import _SPENT, DIGEST_EVERY_S, DigestError, Population
+from models.population import _SPENT, DIGEST_EVERY_S, Population
+from models.population_state import DigestError
 from models.scenarios import SCENARIOS
 
 DAY = 19_000

@@ -9,17 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.profile import (
-    CHOICES,
-    EVIDENCE,
-    LOAD,
-    NEW_PAIRS,
-    REQUESTS,
-    START,
-    Profile,
-    StateVersionError,
-)
+from models.profile import Profile, StateVersionError
 from models.signals import DAY_S, HOUR_S, MINUTE_S, SCALES_S
+from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS
 from tests.models.traffic import MIDNIGHT_S, Partition, request
 
 BYTES_MAX = 2_048
@@ -36,7 +28,7 @@ def profile_at(*times: float) -> Profile:
 
 
 def counts(profile: Profile) -> list[float]:
-    return [window[REQUESTS] for window in profile.windows]
+    return [window.requests for window in profile.windows]
 
 
 def test_a_profile_takes_at_most_two_kilobytes_whatever_its_account_does() -> None:
@@ -71,7 +63,8 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     for n in range(12):
         profile.add_sample(f"{n:04d}" + "0" * 12)
     third = 1 / 3
-    profile.windows = [[1.7e9 + third, 2**40, third, third, 2**40, third] for _ in SCALES_S]
+    for window in profile.windows:
+        window.restore([1.7e9 + third, 2**40, third, third, 2**40, third])
     for i in range(len(SCALES_S)):
         for place in (LOAD, NEW_PAIRS, CHOICES, EVIDENCE):
             profile.heights[i][place] = third
@@ -93,9 +86,20 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     assert len(profile.to_bytes()) <= BYTES_MAX
 
 
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=40))
+def test_whatever_a_pairs_hash_is_the_sketches_keep_it_as_they_do_by_themselves(
+    pairs: list[int],
+) -> None:
+    profile, expected = Profile(MIDNIGHT_S, 0), Profile(MIDNIGHT_S, 0).life
+    profile.see_pairs(pairs, today=True)
+    for pair in pairs:
+        expected.update(pair)
+    assert profile.life.serialize_compact() == expected.serialize_compact()
+
+
 def test_the_first_event_begins_every_window_at_its_own_boundary() -> None:
     profile = profile_at(MIDNIGHT_S + 3 * HOUR_S + 125.5)
-    starts = [window[START] for window in profile.windows]
+    starts = [window.start_s for window in profile.windows]
     assert starts == [MIDNIGHT_S + 3 * HOUR_S + 120, MIDNIGHT_S + 3 * HOUR_S, MIDNIGHT_S]
     assert counts(profile) == [1, 1, 1]
 
@@ -106,7 +110,7 @@ def test_a_window_holds_its_beginning_and_not_its_end(scale: int, scale_s: int) 
     assert counts(inside)[scale] == 2
     beyond = profile_at(MIDNIGHT_S, MIDNIGHT_S + scale_s)
     assert counts(beyond)[scale] == 1
-    assert beyond.windows[scale][START] == MIDNIGHT_S + scale_s
+    assert beyond.windows[scale].start_s == MIDNIGHT_S + scale_s
 
 
 def test_a_day_ends_at_midnight_utc_and_becomes_habit() -> None:
@@ -145,7 +149,7 @@ def test_no_window_counts_more_than_there_was_nor_moves_back(offsets: list[float
     profile, latest = Profile(MIDNIGHT_S, 0), [float("-inf")] * len(SCALES_S)
     for n, offset_s in enumerate(offsets):
         profile.count(MIDNIGHT_S + offset_s, 1, 1.0, 0.0, 0, 0.0)
-        starts = [window[START] for window in profile.windows]
+        starts = [window.start_s for window in profile.windows]
         assert all(now >= then for now, then in zip(starts, latest, strict=True))
         assert max(counts(profile)) <= n + 1
         latest = starts
