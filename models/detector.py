@@ -148,7 +148,7 @@ class Detector:
             if pairs and novelty == "new" and request.action in CHOOSING:
                 # Before it is judged: what is learned from it must not speak about it.
                 looks = popularity.look(pairs, profile.mark)
-                activities = self._activities.observe(request, pairs, looks)
+                activities = self._activities.observe(request, profile, pairs, looks)
                 if activities and not self._is_allowed(request):
                     seen.activities += activities
             else:

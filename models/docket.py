@@ -127,10 +127,12 @@ class Docket:
         return self._decide(cause, profile, order, grounds, links, address, is_new=not holds)
 
     def cover(self, cause: Cause, profile: Profile, request: Request) -> Decision | None:
-        """Decide about an account that is part of a group for which a person approved it."""
-        links = ties_of(request)
-        approved = self.steering.approval(links, cause.ts)
-        standing = profile.standing
+        """Decide about an account that is part of a group for which a person approved it.
+
+        Part of it is who carries the link, or was named behind it.
+        """
+        links, standing = ties_of(request), profile.standing
+        approved = self.steering.approval(links, cause.ts, named=standing.group)
         if approved is None:
             return None
         if standing.in_force(cause.ts) and self._would_lift(standing, _GROUP_SCENARIO):
@@ -302,6 +304,7 @@ class Docket:
         if profile is None:
             return []
         links, address = self._ties(verdict.account_id)
+        link = verdict.group.removeprefix("group:")
         decision = self.judge(
             Cause(verdict.id, verdict.account_id, verdict.at_s, source),
             profile,
@@ -319,9 +322,12 @@ class Docket:
                 verdict.limit_per_minute,
                 verdict.linked_accounts,
             ),
-            dict.fromkeys((*links, verdict.group.removeprefix("group:"))),
+            dict.fromkeys((*links, link)),
             address,
         )
+        if decision is not None:
+            # Nothing that the account sends need name it: a manner is no part of a request.
+            profile.standing = msgspec.structs.replace(profile.standing, group=hash32(link))
         return [] if decision is None else [decision]
 
     def _hear_feedback(
@@ -359,7 +365,7 @@ class Docket:
                 profile is not None
                 and profile.standing.action != "none"
                 and (key in self._in_force or profile.standing.in_force(notice.issued_s))
-                and (group is None or group in profile.standing.links)
+                and (group is None or group in (profile.standing.group, *profile.standing.links))
                 and is_due(account_id, profile)
             ):
                 cause = Cause(notice.id, account_id, notice.issued_s, source)

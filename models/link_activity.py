@@ -50,8 +50,8 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
     version
         `VERSION` of the code that wrote it.
     link
-        `<link type>:<link value>`: a value of `links`, `range:<network>` or
-        `client:<ja4>|<asn>`.
+        `<link type>:<link value>`: a value of `links`, `range:<network>`,
+        `client:<ja4>|<asn>`, or `manner:<how it goes about it>`.
     account_id
         The account.
     day

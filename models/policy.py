@@ -54,6 +54,8 @@ class Standing(msgspec.Struct, array_like=True):
         wronged; 1 or more.
     links
         Hashes of the links it had in the request that tipped the balance, and the address.
+    group
+        Hash of the link behind which a group's models named it last; 0 is none.
     """
 
     revision: int = 0
@@ -68,6 +70,7 @@ class Standing(msgspec.Struct, array_like=True):
     leeway: float = 1.0
     links: tuple[int, ...] = ()
     address: str = ""
+    group: int = 0
 
     def strikes_at(self, now_s: float) -> float:
         """Return what the strikes so far still weigh."""
@@ -95,6 +98,7 @@ class Standing(msgspec.Struct, array_like=True):
             expires_s=max(now_s, self.issued_s),
             strikes=self.strikes_at(now_s),
             refused=0,
+            group=0,
         )
 
     def judged_wrong(self) -> Standing:

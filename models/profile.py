@@ -212,6 +212,11 @@ class Profile:
         ):
             del samples[0]
 
+    def requests_on(self, day: int) -> float:
+        """Return the requests so far of a day (since 1970, UTC); 0 of any but the running one."""
+        window = self.windows[-1]
+        return window.requests if window.start_s == day * DAY_S else 0.0
+
     @property
     def pairs_today(self) -> int:
         """Distinct pairs of other accounts read today (±4 %)."""

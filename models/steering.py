@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from models.config import DetectionConfig
+from models.hashing import hash32
 from models.notices import Allow, Approve, Calendar, SetMode, Subject, seconds
 
 #: What one partition keeps in mind: a megabyte at the very most. Beyond it, what ends first goes.
@@ -166,10 +167,23 @@ class Steering:
         """Cover those who carry a link no longer."""
         self.approved.pop(subject.value, None)
 
-    def approval(self, links: Iterable[str], now_s: float) -> tuple[str, Approval] | None:
-        """Return the approved group that links make an account part of, a ban first."""
+    def approval(
+        self, links: Iterable[str], now_s: float, *, named: int = 0
+    ) -> tuple[str, Approval] | None:
+        """Return the approved group that an account is part of, a ban first.
+
+        Parameters
+        ----------
+        links
+            What it carries, as `<link type>:<link value>`.
+        now_s
+            Event time, Unix seconds.
+        named
+            Hash of the link that it was named behind; 0 is none.
+        """
         found = None
-        for link in links:
+        behind = [link for link in self.approved if hash32(link) == named] if named else ()
+        for link in (*links, *behind):
             approval = self.approved.get(link)
             if (
                 approval is not None

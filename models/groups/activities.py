@@ -10,10 +10,12 @@ from typing import Final
 
 import msgspec
 
-from models.groups.day_state import DayWire
+from models.groups.day_state import DAY_VERSION, DayWire
+from models.groups.manner import Manner
 from models.hashing import hash32
 from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity, links_of
 from models.population import Population
+from models.profile import Profile
 from models.profile_state import StateVersionError
 from models.request import Request
 from models.signals import DAY_S, HOUR_S
@@ -27,6 +29,8 @@ _TOLD_GROWTH: Final = 1.5
 #: After the first time a day is told of only while its evidence is above this (decibans): of nine
 #: people in ten it isn't.
 _TOLD_EVIDENCE_MIN: Final = 0.0
+#: So long an account is new.
+_NEW_S: Final = 7 * DAY_S
 #: Where every hash is kept.
 ALL: Final = 2**32 - 1
 #: Parts (0–1) of an account's choices that may be those of a person, weighed alike: a copier who
@@ -61,6 +65,7 @@ class Day:
         "hours",
         "last_pair",
         "links",
+        "manner",
         "owners",
         "pairs",
         "steps",
@@ -83,6 +88,7 @@ class Day:
         self.evidence = array("b")
         self.owners = array("H")
         self.links: list[str] = []
+        self.manner = Manner()
         #: The latest.
         self.address = ""
         #: What the latest links were taken from.
@@ -125,7 +131,7 @@ class Day:
     def to_bytes(self) -> bytes:
         return msgspec.msgpack.encode(
             DayWire(
-                VERSION,
+                DAY_VERSION,
                 self.day,
                 self.chosen,
                 self.told_at,
@@ -141,21 +147,22 @@ class Day:
                 self.owners.tobytes(),
                 self.links,
                 self.address,
+                self.manner,
             )
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Day:
         wire = msgspec.msgpack.decode(data, type=DayWire)
-        if wire.version > VERSION:
+        if wire.version > DAY_VERSION:
             raise StateVersionError(
-                f"choices of version {wire.version}; this pairwatch knows up to {VERSION}"
+                f"choices of version {wire.version}; this pairwatch knows up to {DAY_VERSION}"
             )
         day = cls(wire.day, wire.first_s)
         day.chosen, day.told_at, day.hours = wire.chosen, wire.told_at, wire.hours
         day.steps_up, day.steps, day.last_pair = wire.steps_up, wire.steps, wire.last_pair
         day.below, day.weights, day.links = wire.below, wire.weights, wire.links
-        day.address = wire.address
+        day.address, day.manner = wire.address, wire.manner
         day.pairs.frombytes(wire.pairs)
         day.evidence.frombytes(wire.evidence)
         day.owners.frombytes(wire.owners)
@@ -183,7 +190,7 @@ class Activities:
         self._changed: dict[str, Day] = {}
 
     def observe(
-        self, request: Request, pairs: Sequence[int], looks: Sequence[int]
+        self, request: Request, profile: Profile, pairs: Sequence[int], looks: Sequence[int]
     ) -> list[LinkActivity]:
         """Take note of a request that is new, opens pairs and hasn't been learned from yet.
 
@@ -191,6 +198,8 @@ class Activities:
         ----------
         request
             The request.
+        profile
+            The account's, before it.
         pairs
             Hashes of the pairs of others that it opened, each once.
         looks
@@ -212,6 +221,7 @@ class Activities:
         for pair_id, pair, look in zip(pair_ids, pairs, looks, strict=True):
             if look >= 0:
                 day.choose(pair_id, pair, tenths[look], request.owner_id)
+        day.manner.note(ts, download=request.action == "download")
         day.hours |= 1 << int(ts // HOUR_S) % 24
         client = (request.ip, request.ja4, request.asn, request.links)
         if client != day.client:
@@ -223,7 +233,7 @@ class Activities:
         # Before it is known what is popular, nobody can be told from those who read that.
         if day.chosen >= day.told_at and popularity.has_read:
             if day.told_at == TOLD_FROM or day.weight > _TOLD_EVIDENCE_MIN:
-                told = self._tell(day, request)
+                told = self._tell(day, request, profile)
             while day.told_at <= day.chosen:
                 day.told_at = math.ceil(day.told_at * _TOLD_GROWTH)
         return told
@@ -248,10 +258,17 @@ class Activities:
             day = self._days[account_id] = Day.from_bytes(data)
         return day
 
-    def _tell(self, day: Day, request: Request) -> list[LinkActivity]:
+    def _tell(self, day: Day, request: Request, profile: Profile) -> list[LinkActivity]:
         pairs, evidence = day.pairs.tobytes(), day.evidence.tobytes()
         owners, size = day.owners.tobytes(), self._population.catalogue_size
         weight = day.weight
+        manner = day.manner.link(
+            day.chosen,
+            day.steps_up,
+            day.steps,
+            profile.requests_on(day.day) + 1,
+            new=request.ts < profile.first_s + _NEW_S,
+        )
         return [
             LinkActivity(
                 version=VERSION,
@@ -272,7 +289,7 @@ class Activities:
                 evidence=evidence,
                 owners=owners,
             )
-            for link in day.links
+            for link in (*day.links, manner)
         ]
 
     def snapshot(self) -> dict[str, bytes]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from models.groups.manner import Manner
+
+#: Of these rows. Since 2 they know the manner; those of 1 are taken up without.
+DAY_VERSION = 2
+
 
 class DayWire(msgspec.Struct, array_like=True):
     """The numbers of a day that matter."""
@@ -24,3 +29,4 @@ class DayWire(msgspec.Struct, array_like=True):
     owners: bytes
     links: list[str]
     address: str = ""
+    manner: Manner = msgspec.field(default_factory=Manner)

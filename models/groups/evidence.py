@@ -36,6 +36,9 @@ _PART_MAX = 0.9
 #: The least that a member's own choices must say (20 decibans are 100 to 1), whoever the others
 #: are, and what they and the group must say together: 1,000 to one, for a ban 10,000.
 _OWN_MIN, _FOUND, _GRAVE = 20.0, 30.0, 40.0
+#: How much more where only the manner ties them: it is no fact about an account as a card is, and
+#: heavy readers, whose odd choices say most, are alike.
+_BY_MANNER = 10.0
 
 
 #: By the evidence of a choice (tenths of a deciban, as an unsigned byte): how many times likelier
@@ -151,7 +154,7 @@ def _choices_of_others(
     return np.maximum(beyond[np.searchsorted(below[order], pairs)] - chosen[whose], 0.0)
 
 
-def find(own: Floats, seen: int) -> Finding:
+def find(own: Floats, seen: int, *, by_manner: bool = False) -> Finding:
     """Find those who copy among a link's members.
 
     Each member copies with an unknown chance, the same for all: the mean over what it may be is
@@ -165,6 +168,8 @@ def find(own: Floats, seen: int) -> Finding:
         What each member's own choices say, decibans.
     seen
         Members of the link, also those not among these; at least as many.
+    by_manner
+        Whether only how they go about it ties them.
     """
     own = np.minimum(own, _TRUE_MAX + _BEYOND * np.maximum(own - _TRUE_MAX, 0.0))
     own = np.minimum(own, _MEMBER_EVIDENCE_MAX)
@@ -174,7 +179,7 @@ def find(own: Floats, seen: int) -> Finding:
     evidence = float(_mean_of_odds(without))
     parts, together = _over_parts(own, seen)
     part = float(parts[np.argmax(together)])
-    odds = own + 10 * math.log10(part / (1 - part))
+    odds = own + 10 * math.log10(part / (1 - part)) - _BY_MANNER * by_manner
     found = np.flatnonzero((odds >= _FOUND) & (own >= _OWN_MIN)).tolist()
     return Finding(evidence, found, {at for at in found if odds[at] >= _GRAVE})
 

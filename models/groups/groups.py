@@ -12,6 +12,7 @@ from models.decision import Decision, DetectorIdentity, Source
 from models.groups.evidence import Finding, Weighed, find, weigh
 from models.groups.group import VERSION, Group
 from models.groups.level import Level
+from models.groups.manner import is_manner
 from models.groups.member import Member
 from models.groups.writing import REVIEW_S, Found, write_answer, write_review, write_verdict
 from models.link_activity import LinkActivity
@@ -206,7 +207,7 @@ class Groups:
         weighed = weigh(members)
         for member, own in zip(members, weighed.own.tolist(), strict=True):
             member.own = own
-        finding = find(weighed.own, group.seen)
+        finding = find(weighed.own, group.seen, by_manner=is_manner(group.link))
         group.evidence = finding.evidence
         group.peak = max(group.peak, finding.evidence)
         return members, weighed, finding

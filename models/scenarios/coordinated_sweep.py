@@ -1,4 +1,4 @@
-"""`coordinated-sweep`: accounts with something in common that divide the catalogue among them.
+"""`coordinated-sweep`: accounts with a link or a manner in common that divide the catalogue.
 
 Catches groups of which each member is too modest to stand out: what they open is rare, and no
 two open the same. Leaves alone who works together, on each other's pairs or on the same task, and

@@ -253,7 +253,12 @@ def test_a_groups_verdict_becomes_the_members_decision_with_the_group_in_its_evi
     assert say(partition, verdict) == []
 
 
-def verdict(name: str, account: str = "copier", at_s: float = MORNING_S + 1_000) -> Verdict:
+def verdict(
+    name: str,
+    account: str = "copier",
+    at_s: float = MORNING_S + 1_000,
+    group: str = "group:payment:fp_9",
+) -> Verdict:
     return Verdict(
         id=name,
         account_id=account,
@@ -263,9 +268,49 @@ def verdict(name: str, account: str = "copier", at_s: float = MORNING_S + 1_000)
         scenario="coordinated-sweep",
         score=0.999,
         reasons=(),
-        group="group:payment:fp_9",
+        group=group,
         linked_accounts=("x",),
     )
+
+
+BY_MANNER = Subject("group", "manner:opens-only/no-order/people-pace/uneven/views/new")
+
+
+def named_by_manner() -> Partition:
+    """Return a partition with one who was named for its manner alone, and went on."""
+    partition = Partition(ENFORCE)
+    partition.observe([request(name, MORNING_S, links=LINKS) for name in ("copier", "alike")])
+    [throttle] = say(partition, verdict("v1", at_s=MORNING_S + 1, group=BY_MANNER.key))
+    assert throttle.value == "copier"
+    partition.observe([request("copier", MORNING_S + 5, request_id="again", links=LINKS)])
+    return partition
+
+
+@pytest.mark.parametrize("kind", [Release, Allow])
+def test_what_came_of_a_manner_is_lifted_by_it_though_no_request_carries_it(
+    kind: type[Release | Allow],
+) -> None:
+    partition = named_by_manner()
+    until = {"expires_at": rfc3339(MORNING_S + HOUR_S)} if kind is Allow else {}
+    [lifted] = say(partition, kind(subject=BY_MANNER, **until, **told("n1", MORNING_S + 9)))
+    assert (lifted.value, lifted.action) == ("copier", "release")
+
+
+def test_what_is_approved_for_a_manner_covers_those_named_for_it_and_nobody_else() -> None:
+    partition = named_by_manner()
+    until = rfc3339(MORNING_S + 24 * HOUR_S)
+    approve = Approve(
+        subject=BY_MANNER, decision_id="r", action="ban", expires_at=until, **told("n1")
+    )
+    say(partition, approve)
+    later = [request(n, MORNING_S + 60, request_id=n, links=LINKS) for n in ("copier", "alike")]
+    [covered] = partition.observe(later).decisions
+    assert (covered.value, covered.action, covered.expires_at) == ("copier", "ban", until)
+    [lifted] = say(
+        partition, Release(subject=Subject("account", "copier"), **told("n2", MORNING_S + 99))
+    )
+    assert lifted.action == "release"
+    assert partition.observe([request("copier", MORNING_S + 120)]).decisions == [], "it was cleared"
 
 
 def test_who_was_only_simulated_is_stopped_once_decisions_are_meant() -> None:

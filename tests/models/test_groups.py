@@ -21,6 +21,7 @@ from models.groups.activities import TOLD_FROM, Day
 from models.groups.evidence import find
 from models.groups.group import MEMBERS_MAX
 from models.groups.groups import REJECTED_S
+from models.groups.manner import is_manner
 from models.hashing import hash32, hash64
 from models.judge import foreign_pairs
 from models.link_activity import (
@@ -33,6 +34,7 @@ from models.link_activity import (
 )
 from models.notices import Allow, Reject, SetMode, Subject
 from models.population import Population
+from models.profile import Profile
 from models.profile_state import StateVersionError
 from models.request import Request
 from models.steering import Steering
@@ -78,19 +80,33 @@ def day_of(
 
 
 def told_of(*days: Iterable[Request]) -> list[LinkActivity]:
-    """Return what is told of these requests, in the order of their times."""
+    """Return what is told of these requests behind their links, in the order of their times."""
+    return [activity for activity in all_told_of(*days) if not is_manner(activity.link)]
+
+
+def all_told_of(*days: Iterable[Request]) -> list[LinkActivity]:
+    """Return all that is told of these requests, also of the manner."""
     activities = Activities(population(), lambda _: None)
-    requests = sorted((one for day in days for one in day), key=lambda one: one.ts)
-    return [activity for one in requests for activity in observe(activities, one)]
+    profiles: dict[str, Profile] = {}
+    told = []
+    for one in sorted((one for day in days for one in day), key=lambda one: one.ts):
+        profile = profiles.setdefault(one.account_id, Profile(one.ts, hash32(one.account_id)))
+        if one.ts >= profile.windows[-1].start_s + DAY_S:
+            profile.close_day(one.ts, learn=True)
+        told += observe(activities, one, profile)
+        profile.count(one.ts, 1, 1.0, 0.0, 0, 0.0)
+    return told
 
 
-def observe(activities: Activities, one: Request) -> list[LinkActivity]:
+def observe(
+    activities: Activities, one: Request, profile: Profile | None = None
+) -> list[LinkActivity]:
     """Show a request to activities as the detector does: if it chooses pairs of others."""
     pairs = foreign_pairs(one)
     if not pairs or one.action not in CHOOSING:
         return []
     looks = population().popularity.look(pairs, hash32(one.account_id))
-    return activities.observe(one, pairs, looks)
+    return activities.observe(one, profile or Profile(one.ts, 1), pairs, looks)
 
 
 def copiers(count: int, pairs: int, *, seed: int = 1, day: int = 0) -> list[list[Request]]:
@@ -200,6 +216,46 @@ def test_a_member_who_keeps_an_ordinary_life_beside_it_is_still_found() -> None:
     ]
     found, _ = judged(told_of(*mixed))
     assert len(found) >= 11
+
+
+def strangers(days: Iterable[list[Request]]) -> list[list[Request]]:
+    """Return these days without anything in common but how people go about it."""
+    return [
+        [
+            msgspec.structs.replace(
+                one, links={"device": one.account_id}, ip=f"10.{n % 250}.{n // 250}.1"
+            )
+            for one in day
+        ]
+        for n, day in enumerate(days)
+    ]
+
+
+def found_by_manner(*days: Iterable[Request]) -> set[str]:
+    """Return who is found, where nothing but a manner may tie them."""
+    told, groups = all_told_of(*days), new_groups()
+    judgement = groups.observe(told, range(len(told)))
+    assert all(is_manner(review.value) for review in judgement.reviews)
+    return {verdict.account_id for verdict in judgement.verdicts}
+
+
+def test_strangers_who_divide_the_catalogue_are_found_by_how_they_go_about_it() -> None:
+    found = found_by_manner(*strangers([*copiers(30, 90), *people(300, 25)]))
+    assert found == {f"copier_{n}" for n in range(30)}
+
+
+def test_strangers_who_read_what_people_read_are_left_alone() -> None:
+    assert found_by_manner(*strangers([*people(300, 40), *people(300, 40, day=1)])) == set()
+
+
+def test_a_single_copier_is_no_group_by_its_manner() -> None:
+    assert found_by_manner(*strangers([*copiers(1, 150), *people(100, 25)])) == set()
+
+
+def test_a_manner_asks_more_of_each_than_a_card() -> None:
+    own = np.array([160.0] * 20 + [70.0] * 4 + [0.0] * 56)
+    assert len(find(own, 200).found) == 24
+    assert len(find(own, 200, by_manner=True).found) == 20
 
 
 def test_repeats_change_nothing() -> None:
@@ -465,6 +521,18 @@ def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
     assert len(rows["copier_0"]) < 1_500
 
 
+def test_choices_of_before_there_were_manners_are_taken_up() -> None:
+    activities = Activities(population(), lambda _: None)
+    (day,) = copiers(1, 20)
+    for one in day:
+        observe(activities, one)
+    fields = msgspec.msgpack.decode(activities.snapshot()["copier_0"])
+    old = Activities(population(), {"copier_0": msgspec.msgpack.encode([1, *fields[1:-1]])}.get)
+    told = observe(old, request("copier_0", day[-1].ts + 60, pair_ids=["pair_9999"], links=LINK))
+    assert told == []
+    assert old.ties("copier_0") == activities.ties("copier_0")
+
+
 def test_a_record_survives_the_wire_and_one_of_a_newer_version_is_refused() -> None:
     (activity, *_) = told_of(*copiers(1, 20))
     assert LinkActivity.from_bytes(activity.to_bytes()) == activity
@@ -522,4 +590,5 @@ def test_nobody_is_told_of_before_it_is_known_what_people_read() -> None:
     activities = Activities(unknowing, lambda _: None)
     for one in day_of("a", [f"pair_{n}" for n in range(100)]):
         pairs = foreign_pairs(one)
-        assert activities.observe(one, pairs, unknowing.popularity.look(pairs, 1)) == []
+        looks = unknowing.popularity.look(pairs, 1)
+        assert activities.observe(one, Profile(one.ts, 1), pairs, looks) == []

@@ -64,6 +64,8 @@ def wake(
     if attack.same_client:
         accounts.fingerprint[members] = COMMON_FINGERPRINT
         group = f"asn+ja4:{name}"
+    elif group is None and attack.members > 1:
+        group = f"manner:{name}"
     day = int((span[0] - start_s) // DAY_S)
     parts = carry_out(name, attack, members, span, intensity, accounts, catalogue, draws, day)
     rows = concatenate(parts)

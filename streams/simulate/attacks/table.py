@@ -170,6 +170,14 @@ TOGETHER: dict[str, Attack] = {
         links=("org",),
         bystanders=197,
     ),
+    "sixty-strangers": Attack(
+        summary="sixty at 70–150 pairs a day with nothing in common at all",
+        pace=human(70, 150),
+        taking=one_by_one,
+        members=60,
+        begins=0.15,
+        background=None,
+    ),
 }
 
 ATTACKS = ALONE | TOGETHER

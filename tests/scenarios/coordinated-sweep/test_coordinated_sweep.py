@@ -67,6 +67,17 @@ def test_no_customer_is_drawn_in(told: Told) -> None:
     assert not any(honest & set(review.evidence.linked_accounts) for review in reviews(told))
 
 
+def test_sixty_who_have_nothing_in_common_are_found_by_how_they_go_about_it() -> None:
+    told = alone("coordinated-sweep", "calm", ("sixty-strangers",), seed=3, days=3, accounts=600)
+    members = {label.account_id for label in told.labels if not label.honest}
+    stopped = {decision.value for decision in told.decisions if decision.scope == "account"}
+    assert len(stopped & members) >= 0.5 * len(members)
+    assert told.honest == []
+    named = {name for review in reviews(told) for name in review.evidence.linked_accounts}
+    assert len(named & members) >= 0.5 * len(members)
+    assert named <= members
+
+
 @pytest.mark.parametrize("mix", ["ordinary", "honest-groups"])
 def test_agencies_classes_households_companies_and_campuses_are_left_alone(mix: str) -> None:
     assert alone("coordinated-sweep", mix, seed=3, days=2, accounts=400).decisions == []

@@ -115,7 +115,9 @@ def test_the_copy_of_saturday_night_takes_nearly_everything_many_times_a_second(
     assert len(orgs) == 1
 
 
-@pytest.mark.parametrize("attack", ["human-pace", "thirty-shards", "sixty-alike"])
+@pytest.mark.parametrize(
+    "attack", ["human-pace", "thirty-shards", "sixty-alike", "sixty-strangers"]
+)
 def test_a_human_copier_takes_seventy_to_a_hundred_and_fifty_a_day_and_sleeps(
     seen: Seen, attack: str
 ) -> None:
@@ -203,7 +205,15 @@ def test_copiers_read_the_long_tail_without_repeats_and_leave_their_own(seen: Se
 
 
 @pytest.mark.parametrize(
-    "attack", ["two-on-one-payment", "thirty-shards", "sixty-alike", "joining", "several-links"]
+    "attack",
+    [
+        "two-on-one-payment",
+        "thirty-shards",
+        "sixty-alike",
+        "sixty-strangers",
+        "joining",
+        "several-links",
+    ],
 )
 def test_members_divide_the_catalogue(seen: Seen, attack: str) -> None:
     # What the honest life of some adds is popular and comes in pages: leave the pages out.
@@ -235,6 +245,15 @@ def test_sixty_have_only_client_and_network_in_common_as_honest_accounts_have(se
     assert len({member.ip for member in members}) > 50
     assert asn in seen.honest_networks
     assert ja4 in seen.honest_clients
+
+
+def test_strangers_have_nothing_in_common_that_is_not_common_to_many(seen: Seen) -> None:
+    links = links_of(seen, "sixty-strangers")
+    for kind in ("payment", "device"):
+        assert len({link[kind] for link in links}) == 60
+    members = [requests[0] for requests in seen.requests["sixty-strangers"]]
+    assert len({member.ip for member in members}) > 50
+    assert len({(member.asn, member.ja4) for member in members}) > 20
 
 
 def test_members_join_one_by_one(seen: Seen) -> None:

@@ -1,0 +1,98 @@
+"""How an account goes about it: what ties those together who have nothing else in common."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from models.pace import ACT_S
+
+#: The type of the link that it makes.
+LINK = "manner"
+#: Who stays away for longer sits down anew: the time says nothing of the pace.
+_SITTING_S = 1800.0
+#: Faster than this on average nobody looks at what they open, and slower nobody sits before it,
+#: seconds.
+_FAST_S, _SLOW_S = 2.0, 64.0
+#: The spread of people's times between choices is an octave or two (standard deviation).
+_EVEN_OCTAVES = 0.6
+#: Parts (0–1) of steps in one direction, of requests that open pairs, of choices that are
+#: downloads.
+_ONE_WAY = 0.9
+_SOME, _ONLY = 0.6, 0.9
+_MOSTLY = 0.5
+#: Fewer than so many steps or times have no direction or spread yet.
+_FEW = 6
+
+
+class Manner(msgspec.Struct, array_like=True):
+    """The pace and the mix of one account's choices on one day.
+
+    Parameters
+    ----------
+    downloads
+        Choices that were downloads.
+    gaps, octaves, squares
+        Times between choices within a sitting: how many, and the sums of their logarithms to base
+        2 (of seconds) and of the squares of these.
+    last_s
+        Event time of the latest choice, Unix seconds.
+    """
+
+    downloads: int = 0
+    gaps: int = 0
+    octaves: float = 0.0
+    squares: float = 0.0
+    last_s: float = 0.0
+
+    def note(self, ts: float, *, download: bool) -> None:
+        """Take note of a choice at `ts`."""
+        gap_s, self.last_s = ts - self.last_s, ts
+        self.downloads += download
+        if ACT_S <= gap_s < _SITTING_S:
+            octaves = math.log2(gap_s)
+            self.gaps += 1
+            self.octaves += octaves
+            self.squares += octaves * octaves
+
+    def link(self, chosen: int, steps_up: int, steps: int, requests: float, *, new: bool) -> str:
+        """Return the link of all who go about it alike.
+
+        There are few such classes, and each is wide, so that an account stays in one: alone they
+        accuse nobody.
+
+        Parameters
+        ----------
+        chosen, requests
+            Choices and all requests of the day.
+        steps_up, steps
+            How many of its choices came, by their ids, after the one before; and of how many.
+        new
+            Whether the account is: who prepares a copy together joins together.
+
+        Examples
+        --------
+        >>> Manner().link(20, 10, 19, 30, new=False)
+        'manner:opens-some/no-order/people-pace/uneven/views/known'
+        """
+        mean = self.octaves / self.gaps if self.gaps else math.log2(_FAST_S)
+        spread = self.squares / self.gaps - mean**2 if self.gaps >= _FEW else math.inf
+        one_way = steps_up / steps if steps >= _FEW else 0.5
+        opens = chosen / max(requests, 1.0)
+        pace = "slow" if mean >= math.log2(_SLOW_S) else "people-pace"
+        return f"{LINK}:" + "/".join(
+            (
+                "opens-only" if opens >= _ONLY else "opens-some" if opens >= _SOME else "opens-few",
+                "up" if one_way > _ONE_WAY else "down" if one_way < 1 - _ONE_WAY else "no-order",
+                "fast" if mean < math.log2(_FAST_S) else pace,
+                "even" if spread < _EVEN_OCTAVES**2 else "uneven",
+                "downloads" if self.downloads > _MOSTLY * chosen else "views",
+                "new" if new else "known",
+            )
+        )
+
+
+def is_manner(link: str) -> bool:
+    """Whether a link says only how accounts go about it."""
+    return link.startswith(f"{LINK}:")
