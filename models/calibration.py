@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable
-from itertools import accumulate
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
@@ -211,8 +209,12 @@ class Tail:
         """How many days have reached each rung."""
         if self._reached is None:
             # What has faded and is taken back in full would leave less than none.
-            sums = accumulate(reversed(self.tops))
-            self._reached = [count if count > 0 else 0.0 for count in sums][::-1]
+            # Written out, as here a loop is machine code and an iterator is not.
+            reached, total = [0.0] * RUNGS, 0.0
+            for rung in range(RUNGS - 1, -1, -1):
+                total = total + self.tops[rung]
+                reached[rung] = total if total > 0 else 0.0
+            self._reached = reached
         return self._reached
 
     @property
@@ -230,17 +232,24 @@ class Tail:
         belief
             Account days that the belief weighs.
         """
-        reached, believed, days = self.reached, self._believed, self.days + belief
-
-        def share_of(rung: int) -> float:
-            return (reached[rung] + belief * believed[rung]) / days if days else 0.0
-
-        rung = bisect_left(range(RUNGS - 1), -share, key=lambda rung: -share_of(rung))
+        # The lowest rung that no more than this share reaches.
+        rung, end = 0, RUNGS - 1
+        while rung < end:
+            middle = (rung + end) // 2
+            if self._share_of(middle, belief) > share:
+                rung = middle + 1
+            else:
+                end = middle
         if rung == 0:
             return 0.0
-        above, below = share_of(rung), share_of(rung - 1)
+        above, below = self._share_of(rung, belief), self._share_of(rung - 1, belief)
         part = (below - share) / (below - above) if below > above else 1.0
         return math.log(2) / RUNGS_PER_DOUBLING * (rung - 1 + min(part, 1.0))
+
+    def _share_of(self, rung: int, belief: float) -> float:
+        """Return the share (0–1) of account days that reach a rung, as seen and as believed."""
+        days = self.days + belief
+        return (self.reached[rung] + belief * self._believed[rung]) / days if days else 0.0
 
     def _fit(self) -> tuple[float, float]:
         """Return the logarithm of the height that one day in e reaches, and the tail's power."""

@@ -99,6 +99,8 @@ class Detector:
         offsets
             Where each one stands.
         """
+        if len(requests) != len(offsets):
+            raise ValueError(f"{len(requests)} requests and {len(offsets)} offsets")
         seen = Observation()
         try:
             self._observe(requests, offsets, seen)
@@ -114,38 +116,41 @@ class Detector:
         breaker, steering = self.docket.breaker, self.docket.steering
         # What operators said changes between calls only.
         has_events, allows_some = steering.has_events, steering.allows_some
+        approved = bool(steering.approved)
         profiles, changed = self._profiles, self._changed
-        exchange, popularity = self.exchange, self.population.popularity
-        judge, event = self._judge, NO_EVENT
-        for request, offset in zip(requests, offsets, strict=True):
-            ts = request.ts
-            if ts >= exchange.next_s and not self._begin_epoch(ts, seen):
-                break
-            seen.taken += 1
-            profile = profiles.get(request.account_id)
+        popularity, next_s = self.population.popularity, self.exchange.next_s
+        judge, event, late = self._judge, NO_EVENT, 0
+        for n, request in enumerate(requests):
+            ts, account_id = request.ts, request.account_id
+            if ts >= next_s:
+                if not self._begin_epoch(ts, seen):
+                    break
+                next_s = self.exchange.next_s
+            seen.taken = n + 1
+            profile = profiles.get(account_id)
             if profile is None:
                 profile = self._profile_of(request)
             else:
-                changed[request.account_id] = profile
+                changed[account_id] = profile
             novelty = profile.recent.admit(request.request_id, ts)
             if novelty == "duplicate":
                 seen.duplicate += 1
                 continue
+            action, status = request.action, request.status
             if novelty == "late":
-                seen.late += 1
+                late += 1
             else:
-                seen.judged += 1
                 if profile.mark != breaker.mark:
                     breaker.see(profile.mark, ts)
                 if ts >= profile.windows[_HOUR_AT].start_s + HOUR_S:
                     breaker.begin_account_hour(ts)
                     seen.account_days += profile.begins_day(ts)
-                if profile.is_excess(ts) and request.status not in _REFUSED:
+                if profile.is_excess(ts) and status not in _REFUSED:
                     seen.excess += 1
-                    judge.count(profile, request, chosen=request.action in CHOOSING)
+                    judge.count(profile, request, chosen=action in CHOOSING)
                     continue
             pairs, looks = foreign_pairs(request), _NO_LOOKS
-            if pairs and novelty == "new" and request.action in CHOOSING:
+            if pairs and novelty == "new" and action in CHOOSING:
                 # Before it is judged: what is learned from it must not speak about it.
                 looks = popularity.look(pairs, profile.mark)
                 activities = self._activities.observe(request, profile, pairs, looks)
@@ -161,13 +166,13 @@ class Detector:
             decision, before = None, profile.standing
             if judge.judge(profile, request, pairs, looks, counted=novelty == "new"):
                 profile.add_sample(request.request_id)
-                decision = self._decide(profile, request, offset, event)
-            elif request.status in _REFUSED and self._is_ignoring(profile, request):
-                decision = self._decide(profile, request, offset, event, ignored=True)
-            if decision is None and steering.approved:
-                decision = self.docket.cover(self._cause(request, offset), profile, request)
+                decision = self._decide(profile, request, offsets[n], event)
+            elif status in _REFUSED and self._is_ignoring(profile, request):
+                decision = self._decide(profile, request, offsets[n], event, ignored=True)
+            if decision is None and approved:
+                decision = self.docket.cover(self._cause(request, offsets[n]), profile, request)
             if decision is None and allows_some:
-                decision = self.docket.spare(self._cause(request, offset), profile, request)
+                decision = self.docket.spare(self._cause(request, offsets[n]), profile, request)
             if decision is None and before.action != "none":
                 self.docket.meet(profile, request)
             if decision is not None:
@@ -176,6 +181,8 @@ class Detector:
                     before.action != decision.action or before.issued_s // DAY_S < ts // DAY_S
                 ):
                     seen.hits[decision.action] = seen.hits.get(decision.action, 0) + 1
+        seen.late = late
+        seen.judged = seen.taken - seen.duplicate - late
 
     def _begin_epoch(self, ts: float, seen: Observation) -> bool:
         """Tell the others what was learned, and take in what they told; `False` has to wait."""

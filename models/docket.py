@@ -12,7 +12,7 @@ from models.breaker_state import BreakerWire
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Reason, Source
 from models.hashing import hash32
-from models.link_activity import links_of
+from models.links import links_of
 from models.notices import (
     Allow,
     Approve,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from xxhash import xxh3_64_intdigest, xxh32_intdigest
+
+#: Constants, which the compiler need not look up.
+_xxh64: Final = xxh3_64_intdigest
+_xxh32: Final = xxh32_intdigest
 
 
 def hash64(text: str) -> int:
@@ -11,9 +17,9 @@ def hash64(text: str) -> int:
     >>> hex(hash64("pair_1"))
     '0xbe5a6e4cd423f5b7'
     """
-    return xxh3_64_intdigest(text.encode())
+    return _xxh64(text.encode())
 
 
 def hash32(text: str) -> int:
     """Return 32 bits of XXH3, for sets so small that chance collisions don't matter."""
-    return xxh32_intdigest(text.encode())
+    return _xxh32(text.encode())

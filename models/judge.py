@@ -125,7 +125,7 @@ class Judge:
             self.population.begin_account_day(int(ts // DAY_S), counted=not held)
             profile.taken_back = held
         # What went on while a decision held is looked at afresh.
-        afresh = not held and any(profile.calm)
+        afresh = not held and profile.is_raised
         if afresh:
             profile.calm_down()
         new_pairs, choices, evidence = 0.0, 0, 0.0
@@ -150,10 +150,11 @@ class Judge:
                 evidence += self._follow(profile, request, honest=honest)
             if counted:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)
-        load = counted * (_LIGHT if _is_light(request) else 1.0)
+        load = (_LIGHT if _is_light(request) else 1.0) if counted else 0.0
         profile.count(ts, int(counted), load, new_pairs, choices, evidence)
         # A count that stays as it was stays below the height at which it is looked at again.
-        changed = (load > 0) | (new_pairs > 0) << 1 | (choices > 0) << 2 | (evidence > 0) << 3
+        changed = int(load > 0) | int(new_pairs > 0) << 1
+        changed |= int(choices > 0) << 2 | int(evidence > 0) << 3
         windows, heights, suspicious = profile.windows, profile.heights, False
         for i, place, at in self._looks[-1 if afresh else changed]:
             count = windows[i].at(place)
@@ -200,14 +201,15 @@ class Judge:
 
     def _follow(self, profile: Profile, request: Request, *, honest: bool) -> float:
         """Return what it says how this choice follows the last one, decibans, and learn from it."""
-        gap_s, before = request.ts - profile.chosen_s, profile.chosen_number
-        number = number_of(request.pair_ids[0]) if len(request.pair_ids) == 1 else None
+        ts, pair_ids = request.ts, request.pair_ids
+        gap_s, before = ts - profile.chosen_s, profile.chosen_number
+        number = number_of(pair_ids[0]) if len(pair_ids) == 1 else None
         said = self._pace.haste(gap_s) + self._pace.step(before, number)
         if honest and profile.windows[-1].choices < _CHOICES_LEARNED_MAX:
             self._pace.learn(gap_s, before, number)
         profile.chosen_number = number
         if gap_s >= ACT_S:
-            profile.chosen_s = request.ts
+            profile.chosen_s = ts
         return said
 
     def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, honest: bool) -> None:
@@ -311,15 +313,19 @@ class Judge:
 def _is_light(request: Request) -> bool:
     if request.status >= 500:
         return True
-    return request.owner_id == request.account_id and request.action != "generate"
+    owner_id = request.owner_id
+    if owner_id is None:
+        return False
+    return owner_id == request.account_id and request.action != "generate"
 
 
 def foreign_pairs(request: Request) -> list[int]:
     """Return the 64-bit hashes of other people's pairs that a request was given, each once."""
-    if not request.pair_ids or request.status >= 400 or request.action == "generate":
+    pair_ids, owner_id = request.pair_ids, request.owner_id
+    if not pair_ids or request.status >= 400 or request.action == "generate":
         return []
-    if request.owner_id == request.account_id:
+    if owner_id is not None and owner_id == request.account_id:
         return []
-    if len(request.pair_ids) == 1:
-        return [hash64(request.pair_ids[0])]
-    return [hash64(pair_id) for pair_id in dict.fromkeys(request.pair_ids)]
+    if len(pair_ids) == 1:
+        return [hash64(pair_ids[0])]
+    return [hash64(pair_id) for pair_id in dict.fromkeys(pair_ids)]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
-from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
 
-from models.request import COUNT_MAX, Identifier, Request
+from models.links import LINK_CHARS_MAX
+from models.request import COUNT_MAX, Identifier
 
 #: Version of the record on the wire.
 VERSION: Final = 1
-#: Links of one request that are followed: a card, an organisation, devices, address and client.
-#: Who sends more link types than these gets the first in alphabetical order.
-_TOLD_LINKS_MAX = 6
-#: A link's key is cut here; what follows could only be made up.
-LINK_CHARS_MAX = 200
 #: Chosen pairs of an account's day in a record: with seven bytes each it stays below a kilobyte,
 #: and the overlap of two copiers who each take a thousand pairs still shows.
 SAMPLE_MAX: Final = 96
@@ -154,32 +148,3 @@ def _check_version(data: bytes) -> None:
         version = _decode_version(data).version
         if version > VERSION:
             raise LinkActivityVersionError(_NEWER.format(version))
-
-
-def links_of(request: Request) -> list[str]:
-    """Return the keys of what could tie a request's account to others, in a fixed order.
-
-    >>> links_of(Request(0.0, "r", "a", "view", links={"org": "x.example"}, ip="10.1.2.3"))
-    ['org:x.example', 'range:10.1.2.0/24']
-    """
-    links = request.links
-    names = sorted(links)[:_TOLD_LINKS_MAX] if len(links) > 1 else links
-    found = [f"{name}:{links[name]}"[:LINK_CHARS_MAX] for name in names if links[name]]
-    if request.ip and (network := network_of(request.ip)):
-        found.append(network)
-    if request.ja4 and request.asn is not None:
-        found.append(f"client:{request.ja4}|{request.asn}"[:LINK_CHARS_MAX])
-    return found
-
-
-#: Addresses come again within moments; 16 Ki of them are 3 MB.
-@lru_cache(maxsize=1 << 14)
-def network_of(ip: str) -> str | None:
-    """Return the /24 or /48 that an address lies in, `None` if it is no address."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return None
-    if address.version == 4:  # as below, in a tenth of the time
-        return "range:{}.{}.{}.0/24".format(*address.packed)
-    return f"range:{ipaddress.ip_network((address, 48), strict=False)}"

@@ -55,9 +55,13 @@ def number_of(pair_id: str) -> int | None:
     return int(found[1]) if found else None
 
 
+_log2: Final = math.log2
+
+
 def class_of(gap_s: float) -> int:
     """Return the class of a time between choices, `ACT_S` or more."""
-    return min(int(2 * math.log2(gap_s / ACT_S)), CLASSES - 1)
+    of = int(2 * _log2(gap_s / ACT_S))
+    return of if of < CLASSES else CLASSES - 1
 
 
 class Pace:
@@ -108,8 +112,9 @@ class Pace:
             self._renew()
 
     def _count(self, at: int) -> None:
-        self._counts[at] += 1
-        self.untold[at] += 1
+        # Written out: what is added in place is boxed first.
+        self._counts[at] = self._counts[at] + 1.0
+        self.untold[at] = self.untold[at] + 1
 
     def tell(self) -> list[int]:
         """Return what was learned since the last time, for others to `merge`."""

@@ -203,8 +203,8 @@ class Popularity:
             before = readers[slot]
             if weighed:
                 of = _CLASS_OF[before]
-                self._read[of] += 1
-                self._untold_read[of] += 1
+                self._read[of] = self._read[of] + 1.0
+                self._untold_read[of] = self._untold_read[of] + 1
                 self._reads += 1
                 if self._reads >= self._renew_at:
                     self._renew_if_due(catalogue_size)
@@ -216,9 +216,11 @@ class Popularity:
                 self._total += 1
                 if len(self._untold) < UNTOLD_MAX:
                     self._untold.append(slot)
-                if _CLASS_OF[before] != _CLASS_OF[before + 1]:
-                    self._occupied[_CLASS_OF[before]] -= 1
-                    self._occupied[_CLASS_OF[before + 1]] += 1
+                of, now = _CLASS_OF[before], _CLASS_OF[before + 1]
+                if of != now:
+                    occupied = self._occupied
+                    occupied[of] = occupied[of] - 1
+                    occupied[now] = occupied[now] + 1
                     if self._halve_if_full():
                         readers = self._readers
             elif chosen:

@@ -190,6 +190,11 @@ class Profile:
                 if calm is not None:
                     self.heights[i], self.calm[i] = calm, None
 
+    @property
+    def is_raised(self) -> bool:
+        """Whether some heights are those of a suspicious window."""
+        return any(calm for calm in self.calm)
+
     def raise_height(self, i: int, place: int, height: float) -> None:
         """Look again at this count within the window, and at the usual one in the next."""
         if self.calm[i] is None:

@@ -13,7 +13,8 @@ import msgspec
 from models.groups.day_state import DAY_VERSION, DayWire
 from models.groups.manner import Manner
 from models.hashing import hash32
-from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity, links_of
+from models.link_activity import SAMPLE_MAX, VERSION, LinkActivity
+from models.links import links_of
 from models.population import Population
 from models.profile import Profile
 from models.profile_state import StateVersionError
@@ -100,9 +101,9 @@ class Day:
         # Written out: this is done for every choice.
         none, some, half = _ADDED[evidence]
         weights = self.weights
-        weights[0] += none
-        weights[1] += some
-        weights[2] += half
+        weights[0] = weights[0] + none
+        weights[1] = weights[1] + some
+        weights[2] = weights[2] + half
         # Who walks ids always goes one way.
         if len(pair_id) == len(self.last_pair):
             self.steps += 1
@@ -190,7 +191,7 @@ class Activities:
         self._changed: dict[str, Day] = {}
 
     def observe(
-        self, request: Request, profile: Profile, pairs: Sequence[int], looks: Sequence[int]
+        self, request: Request, profile: Profile, pairs: list[int], looks: list[int]
     ) -> list[LinkActivity]:
         """Take note of a request that is new, opens pairs and hasn't been learned from yet.
 
@@ -210,24 +211,26 @@ class Activities:
         A record for each of the account's links if it is time to tell of it.
         """
         popularity = self._population.popularity
-        ts, tenths, told = request.ts, popularity.tenths, []
-        day = self._days.get(request.account_id)
+        ts, account_id, pair_ids = request.ts, request.account_id, request.pair_ids
+        told: list[LinkActivity] = []
+        day = self._days.get(account_id)
         if day is None or ts >= day.ends_s:
             day = self._day_of(request)
-        self._changed[request.account_id] = day
-        pair_ids: Iterable[str] = request.pair_ids
-        if len(pairs) < len(request.pair_ids):
-            pair_ids = dict.fromkeys(pair_ids)
-        for pair_id, pair, look in zip(pair_ids, pairs, looks, strict=True):
+        self._changed[account_id] = day
+        if len(pairs) < len(pair_ids):
+            pair_ids = list(dict.fromkeys(pair_ids))
+        tenths, owner = popularity.tenths, request.owner_id
+        for n, look in enumerate(looks):
             if look >= 0:
-                day.choose(pair_id, pair, tenths[look], request.owner_id)
+                day.choose(pair_ids[n], pairs[n], tenths[look], owner)
         day.manner.note(ts, download=request.action == "download")
         day.hours |= 1 << int(ts // HOUR_S) % 24
-        client = (request.ip, request.ja4, request.asn, request.links)
+        ip = request.ip
+        client = (ip, request.ja4, request.asn, request.links)
         if client != day.client:
             # Not a part of the state: without it the same links are only looked up once more.
             day.client = client
-            day.address = request.ip or ""
+            day.address = ip or ""
             day.links += [one for one in links_of(request) if one not in day.links]
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.

@@ -30,7 +30,6 @@ from models.link_activity import (
     LinkActivity,
     LinkActivityError,
     LinkActivityVersionError,
-    links_of,
 )
 from models.notices import Allow, Reject, SetMode, Subject
 from models.population import Population
@@ -566,23 +565,6 @@ def test_a_group_of_a_newer_version_is_refused() -> None:
     newer = msgspec.msgpack.encode([fields[0] + 1, *fields[1:]])
     with pytest.raises(StateVersionError):
         judged(told, new_groups(rows={"org:x.example": newer}))
-
-
-def test_links_are_values_networks_and_clients() -> None:
-    one = request(
-        links={"payment": "fp_9", "org": "x.example", "device": ""},
-        ip="2001:db8:1:2::3",
-        ja4="t13d",
-        asn=64_512,
-    )
-    assert links_of(one) == [
-        "org:x.example",
-        "payment:fp_9",
-        "range:2001:db8:1::/48",
-        "client:t13d|64512",
-    ]
-    assert links_of(request(ip="no address")) == []
-    assert len(links_of(request(links={f"l{n}": "v" for n in range(16)}))) == 6
 
 
 def test_nobody_is_told_of_before_it_is_known_what_people_read() -> None:

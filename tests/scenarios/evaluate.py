@@ -13,7 +13,8 @@ from models.config import DetectionConfig
 from models.decision import Decision, Source
 from models.detector import Detector
 from models.groups import Groups
-from models.link_activity import LinkActivity, links_of
+from models.link_activity import LinkActivity
+from models.links import links_of
 from models.request import Request
 from streams.partitions import partition_of
 from streams.render import moment

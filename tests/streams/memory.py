@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from models.link_activity import network_of
+from models.links import network_of_v6
 from models.request import Request
 from streams import judges
 from streams.collector import spare_the_living
@@ -63,8 +63,8 @@ def main(days: int) -> None:
     judges.CACHE_KIB = 512
     for n in range(partition_of.cache_info().maxsize or 0):
         partition_of(b"%d" % n, 12)
-    for n in range(network_of.cache_info().maxsize or 0):
-        network_of(f"11.0.{n >> 8}.{n & 255}")
+    for n in range(network_of_v6.cache_info().maxsize or 0):
+        network_of_v6(f"2001:db8:{n:x}::1")
     settings = load(None)
     state = msgspec.structs.replace(settings.state, accounts_in_memory_max=LIVE_MAX)
     settings = msgspec.structs.replace(settings, state=state)
