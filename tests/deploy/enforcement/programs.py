@@ -13,12 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
+import yaml
 
 from streams.embedded import free_port, spawn, stop
 from streams.settings import Settings
+from tests.deploy.container.tools import tool
 
 T = TypeVar("T")
 
@@ -26,17 +28,22 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "deploy" / "enforcement"
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0
+#: What nginx's Lua module is made of.
+_LUA = ("ndk_http", "ngx_http_lua")
 
 
 def program(name: str, package: str) -> str:
     """Return the path of a program; without it CI fails and any other run leaves the test out."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        missing = f"{name} is not installed; on Debian: apt-get install {package}"
-        if os.environ.get("CI"):
-            raise RuntimeError(missing)
-        pytest.skip(missing)
-    return path
+    return path if path is not None else without(name, package)
+
+
+def without(name: str, package: str) -> NoReturn:
+    """Leave a test out for want of a program; CI fails."""
+    missing = f"{name} is not installed; on Debian: apt-get install {package}"
+    if os.environ.get("CI"):
+        raise RuntimeError(missing)
+    pytest.skip(missing)
 
 
 @contextmanager
@@ -138,6 +145,87 @@ class Nginx:
         """Run it for as long as the block lasts."""
         log = self._directory / "output.log"
         with running([*self._command, "-g", "daemon off;"], log, self.port):
+            yield
+
+
+class Envoy:
+    """Envoy with the example's configuration, only its ports replaced.
+
+    Parameters
+    ----------
+    directory
+        Where everything goes.
+    platform_port, authz_port
+        Where the backend and the authz service listen.
+    """
+
+    def __init__(self, directory: Path, platform_port: int, authz_port: int) -> None:
+        self._binary = tool("envoy")
+        self.port = free_port()
+        text = (EXAMPLES / "envoy" / "envoy.yaml").read_text()
+        for told, ours in ((8080, self.port), (9465, authz_port), (8000, platform_port)):
+            text, count = re.subn(rf"(port_value: |127\.0\.0\.1:){told}\b", rf"\g<1>{ours}", text)
+            assert count, f"envoy.yaml has no port {told}"
+        self._directory = directory
+        directory.mkdir(parents=True)
+        (directory / "envoy.yaml").write_text(text)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for as long as the block lasts."""
+        arguments = [
+            *(self._binary, "-c", str(self._directory / "envoy.yaml"), "--log-level", "warn"),
+            *("--disable-hot-restart", "--concurrency", "1"),
+        ]
+        with running(arguments, self._directory / "envoy.log", self.port):
+            yield
+
+
+class Kong:
+    """The example's code for Kong in nginx's Lua module, which Kong is built on, too.
+
+    Kong itself can't be installed here: its functions are stood in for.
+    """
+
+    def __init__(self, directory: Path, platform_port: int, authz_port: int) -> None:
+        self._binary = program("nginx", "nginx")
+        self.port = free_port()
+        modules = [Path("/usr/lib/nginx/modules") / f"{name}_module.so" for name in _LUA]
+        if not all(module.exists() for module in modules):
+            without("nginx's Lua module", "libnginx-mod-http-lua")
+        (service,) = yaml.safe_load((EXAMPLES / "kong" / "kong.yaml").read_text())["services"]
+        (plugin,) = service["plugins"]
+        (code,) = plugin["config"]["access"]
+        code, count = re.subn(r"127\.0\.0\.1:9465", f"127.0.0.1:{authz_port}", code)
+        assert count == 1
+        directory.mkdir(parents=True)
+        (directory / "access.lua").write_text(code)
+        load = "".join(f"load_module {module};\n" for module in modules)
+        temporary = "".join(
+            f"{kind}_temp_path {directory}/{kind};\n"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        stand_in = Path(__file__).parent / "kong_stand_in"
+        (directory / "nginx.conf").write_text(
+            f"{load}pid {directory}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}"
+            f'lua_package_path "{stand_in}/?.lua;;";\n'
+            # As root, whose workers may not read here.
+            f'init_by_lua_block {{ access = require("kong")("{directory}/access.lua") }}\n'
+            f"server {{ listen 127.0.0.1:{self.port};\n"
+            "location / { access_by_lua_block { access() }\n"
+            f"proxy_pass {service['url'].replace(':8000', f':{platform_port}')}; }} }} }}\n"
+        )
+        self._directory = directory
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it for as long as the block lasts."""
+        directory = self._directory
+        arguments = [
+            *(self._binary, "-p", str(directory), "-c", str(directory / "nginx.conf")),
+            *("-e", str(directory / "error.log"), "-g", "daemon off;"),
+        ]
+        with running(arguments, directory / "output.log", self.port):
             yield
 
 
