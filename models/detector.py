@@ -12,6 +12,7 @@ from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
 from models.docket import Docket, ties_of
 from models.exchange import Digest, Exchange
+from models.feedback import take_back
 from models.groups import Activities
 from models.hashing import hash32
 from models.judge import Judge, foreign_pairs
@@ -154,8 +155,11 @@ class Detector:
                 # Before it is judged: what is learned from it must not speak about it.
                 looks = popularity.look(pairs, profile.mark)
                 activities = self._activities.observe(request, profile, pairs, looks)
-                if activities and not self._is_allowed(request):
-                    seen.activities += activities
+                if activities:
+                    if self._is_allowed(request):
+                        self._activities.excuse(request.account_id)
+                    else:
+                        seen.activities += activities
             else:
                 judge.own(profile, request)
             if has_events:
@@ -259,6 +263,12 @@ class Detector:
     ) -> Decision | None:
         if self._is_allowed(request):
             # Such an account comes here with every request, and weighing takes as long as ten.
+            profile.standing.spared = True
+            return None
+        if profile.standing.spared:
+            # It did so with leave: it is judged by what it does from now on.
+            profile.standing.spared = False
+            profile.excuse()
             return None
         refused = profile.standing.refused if ignored else 0
         exceedances = self._judge.exceedances(profile)
@@ -274,7 +284,7 @@ class Detector:
             request.ip,
         )
         if decision is not None:
-            self._judge.take_back(profile)
+            take_back(profile, self.population, exceedances)
         return decision
 
     def apply(self, notice: Notice, source: Source) -> list[Decision]:

@@ -11,6 +11,7 @@ from models.breaker import Breaker
 from models.breaker_state import BreakerWire
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Reason, Source
+from models.feedback import give_back, take_back
 from models.hashing import hash32
 from models.links import links_of
 from models.notices import (
@@ -340,9 +341,14 @@ class Docket:
             return []
         standing = profile.standing
         profile.standing = standing.judged_right() if is_right else standing.judged_wrong()
-        if isinstance(notice, Confirm) or standing.decision_id != notice.decision_id:
+        if isinstance(notice, Confirm):
+            take_back(profile, self._population)
             return []
-        return self._release(notice, subject, source, lambda *_: True)
+        if standing.decision_id != notice.decision_id:
+            return []
+        released = self._release(notice, subject, source, lambda *_: True)
+        give_back(profile, self._population, standing)
+        return released
 
     def _release(
         self,

@@ -119,11 +119,12 @@ class Judge:
         ts = request.ts
         standing = profile.standing
         held = ts < standing.expires_s and standing.in_force(ts)
+        teaches = not held and (not standing.confirmed_day or standing.teaches(ts))
         if profile.begins_day(ts):
-            unsuspected = profile.standing.expires_s < profile.windows[-1].start_s
-            profile.close_day(ts, learn=unsuspected)
-            self.population.begin_account_day(int(ts // DAY_S), counted=not held)
-            profile.taken_back = held
+            unsuspected = standing.expires_s < profile.windows[-1].start_s
+            profile.close_day(ts, learn=unsuspected and teaches)
+            self.population.begin_account_day(int(ts // DAY_S), counted=teaches)
+            profile.taken_back = not teaches
         # What went on while a decision held is looked at afresh.
         afresh = not held and profile.is_raised
         if afresh:
@@ -143,7 +144,7 @@ class Judge:
                     # for a person. What is rare says nothing, nor one favourite again and again.
                     profile.returned_to = pairs[n] & _PAIR_BITS
                     profile.weigh(popularity.copied[~look])
-            honest = not held and self._reads_like_people(profile)
+            honest = teaches and self._reads_like_people(profile)
             if choices:
                 if not popularity.tells:
                     evidence = 0.0
@@ -159,14 +160,14 @@ class Judge:
         for i, place, at in self._looks[-1 if afresh else changed]:
             count = windows[i].at(place)
             if count >= heights[i][place]:
-                height = self._climb(profile, at, count, held=held)
+                height = self._climb(profile, at, count, learn=teaches)
                 if height > 0:
                     heights[i][place] = height
                 else:
                     suspicious = True
                     profile.raise_height(i, place, -height)
         if profile.rare >= profile.rare_height and self._rare_at is not None:
-            height = self._climb(profile, self._rare_at, profile.rare, held=held)
+            height = self._climb(profile, self._rare_at, profile.rare, learn=teaches)
             profile.rare_height = abs(height)
             suspicious |= height < 0
         return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
@@ -224,7 +225,7 @@ class Judge:
             weighed=chosen and honest and day.choices < _CHOICES_LEARNED_MAX,
         )
 
-    def _climb(self, profile: Profile, at: int, count: float, *, held: bool) -> float:
+    def _climb(self, profile: Profile, at: int, count: float, *, learn: bool) -> float:
         """Judge a signal at a new height, and learn it if it is unsuspicious.
 
         Returns the count at which to look again, negative if this one is beyond the level.
@@ -237,7 +238,7 @@ class Judge:
         code = self._codes[at]
         below = profile.reached.get(code, -1)
         if rung > below:
-            if not held and not profile.taken_back:
+            if learn and not profile.taken_back:
                 self.population.tails[at].reach(below, rung)
                 profile.reached[code] = rung
         else:
@@ -299,15 +300,6 @@ class Judge:
                 )
         # What is beyond its level comes before what merely corroborates.
         return sorted(found, key=lambda found: (not found.beyond, found.probability))
-
-    def take_back(self, profile: Profile) -> None:
-        """Unlearn the running day of an account that has turned out suspect."""
-        if not profile.taken_back:
-            profile.taken_back = True
-            for (_, signal), tail in zip(
-                self.population.signals, self.population.tails, strict=True
-            ):
-                tail.take_back(profile.reached.pop(signal.code, -1))
 
 
 def _is_light(request: Request) -> bool:

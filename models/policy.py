@@ -28,6 +28,9 @@ IGNORED_REFUSALS = 100
 _GAIN_MIN = 0.25
 #: How far `overturn` widens what one account may do: people who do a lot get told so twice.
 _LEEWAY_STEP, LEEWAY_MAX = 2.0, 8.0
+#: How long nothing is learned from an account once people have said that a decision about it was
+#: right: four times what a habit takes, so that one who goes on more slowly brings up none.
+DISTRUSTED_DAYS = 30
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -56,6 +59,13 @@ class Standing(msgspec.Struct, array_like=True):
         Hashes of the links it had in the request that tipped the balance, and the address.
     group
         Hash of the link behind which a group's models named it last; 0 is none.
+    peaks
+        By signal code the highest rung it reached on the days of decisions in a row, which were
+        unlearned: what there is to learn should they turn out wrong.
+    confirmed_day
+        The day (since 1970, UTC) of a decision that people have called right; 0 is none.
+    spared
+        Whether it would have been decided about, had people not wanted it left alone.
     """
 
     revision: int = 0
@@ -71,6 +81,9 @@ class Standing(msgspec.Struct, array_like=True):
     links: tuple[int, ...] = ()
     address: str = ""
     group: int = 0
+    peaks: dict[str, int] = {}
+    confirmed_day: int = 0
+    spared: bool = False
 
     def strikes_at(self, now_s: float) -> float:
         """Return what the strikes so far still weigh."""
@@ -86,6 +99,7 @@ class Standing(msgspec.Struct, array_like=True):
             expires_s=order.expires_s,
             strikes=self.strikes_at(now_s) + 1,
             refused=0,
+            peaks=self.peaks if self.in_force(now_s) else {},
         )
 
     def release(self, now_s: float) -> Standing:
@@ -107,11 +121,22 @@ class Standing(msgspec.Struct, array_like=True):
             self,
             strikes=max(self.strikes - 1, 0.0),
             leeway=min(self.leeway * _LEEWAY_STEP, LEEWAY_MAX),
+            confirmed_day=0,
         )
 
     def judged_right(self) -> Standing:
         """Return where the account stands once people have said that the decision was right."""
-        return msgspec.structs.replace(self, strikes=self.strikes + 1, leeway=1.0)
+        return msgspec.structs.replace(
+            self,
+            strikes=self.strikes + 1,
+            leeway=1.0,
+            confirmed_day=int(self.issued_s // DAY_S),
+        )
+
+    def teaches(self, now_s: float) -> bool:
+        """Whether others may be judged by what the account does now."""
+        is_trusted = now_s >= (self.confirmed_day + DISTRUSTED_DAYS) * DAY_S
+        return is_trusted and not self.in_force(now_s)
 
     def in_force(self, now_s: float) -> bool:
         """Whether the latest decision still holds."""

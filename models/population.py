@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -28,6 +29,11 @@ _REFIT_SHARE: Final = 0.02
 #: The part of the budgets that is spent: the far end of the honest is somewhat further out than a
 #: tail drawn through what is common has it, and budgets are to be kept within a factor of two.
 _SPENT: Final = 0.5
+#: Confirmed decisions that weigh as much as this doubt: by then people look at what is decided.
+_DOUBT: Final = 20.0
+#: What people call wrong makes levels at most this many times rarer: thousands of decisions that
+#: one broken gateway brought are no thousand errors, and must not make everybody blind for weeks.
+_TIGHTER_MAX: Final = 10.0
 #: What was learned is told to other partitions no more often than this (event time).
 DIGEST_EVERY_S: Final = 60.0
 _DIGEST_VERSION: Final = 1
@@ -65,8 +71,8 @@ class Population:
         self._day = 0
         self._told_s = 0.0
         self._refit_at = 0.0
-        #: Account-days that people have called wronged, fading as the days do.
-        self._wronged = 0.0
+        #: Decisions that people have called wrong, and right, fading as the days do.
+        self._wronged = self._right = 0.0
         #: For each signal the counts from which it asks for a throttle and for a ban.
         self.levels: list[tuple[float, float]] = []
         self._refit()
@@ -99,13 +105,13 @@ class Population:
                 for tail in self.tails:
                     tail.fade()
                 self._wronged *= DAY_FADING
+                self._right *= DAY_FADING
                 self._refit_at = 0.0
             self._day = day
         if not counted:
             return
         for tail in self.tails:
-            # Days on which nothing could be told are no measure of those on which it can.
-            if tail.signal.measure != "rare_reads" or self.popularity.tells:
+            if self._is_told(tail):
                 tail.begin_day()
         if self.tails and self.tails[0].days >= self._refit_at:
             self._refit()
@@ -113,22 +119,44 @@ class Population:
     def feedback(self, *, right: bool) -> None:
         """Hear that a decision about any account was right, or wrong.
 
-        More wrong ones than the budget allows make the calibration tighter, until their days have
-        faded. A right one changes nothing: suspect days are learned from by nobody.
+        More wrong ones than the budget allows make the calibration tighter. The more are right,
+        the more of the budget is spent, and never more than all of it. Both fade as days do.
         """
-        if not right:
+        if right:
+            self._right += 1
+        else:
             self._wronged += 1
-            self._refit()
+        self._refit()
 
     @property
-    def _spendable(self) -> float:
-        """The part (0–1) of the budgets that is spent, for what people have called wrong."""
+    def _spent(self) -> float:
+        """The part (0–1) of the budgets that is spent, by what people have said."""
         allowed = self._p_throttle * self.tails[0].days if self.tails else 0.0
         # One more on either side: the first complaint of a small service proves little.
-        return min((allowed + 1) / (self._wronged + 1), 1.0)
+        tighter = min(max((self._wronged + 1) / (allowed + 1), 1.0), _TIGHTER_MAX)
+        trusted = self._right / (self._right + self._wronged + _DOUBT)
+        return (_SPENT + (1 - _SPENT) * trusted) / tighter
+
+    def take_back_day(self, reached: Mapping[str, int]) -> None:
+        """Unlearn an account-day that has turned out suspect: by signal code its rungs."""
+        for tail in self.tails:
+            tail.take_back(reached.get(tail.signal.code, -1))
+
+    def give_back_day(self, reached: Mapping[str, int]) -> None:
+        """Learn an account-day after all: people have said that it was an honest one."""
+        for tail in self.tails:
+            if self._is_told(tail):
+                tail.begin_day()
+            if (rung := reached.get(tail.signal.code, -1)) >= 0:
+                tail.reach(-1, rung)
+        self._refit()
+
+    def _is_told(self, tail: Tail) -> bool:
+        """Whether a day counts: one on which nothing can be told is no measure of others."""
+        return tail.signal.measure != "rare_reads" or self.popularity.tells
 
     def _refit(self) -> None:
-        spent = _SPENT * self._spendable
+        spent = self._spent
         self.levels = [
             tail.levels(self._p_throttle * share * spent, self._p_ban * share * spent)
             for tail, share in zip(self.tails, self._shares, strict=True)
@@ -207,6 +235,7 @@ class Population:
             self._told_s,
             self._wronged,
             self.pace.to_wire(),
+            self._right,
         )
         return msgspec.msgpack.encode(wire), rows
 
@@ -214,7 +243,7 @@ class Population:
         """Take up a snapshot; a signal that is new since then starts from belief."""
         wire = msgspec.msgpack.decode(data, type=PopulationWire)
         self._day, self._refit_at, self._told_s = wire.day, wire.refit_at, wire.told_s
-        self._wronged = wire.wronged
+        self._wronged, self._right = wire.wronged, wire.right
         for i, tail in enumerate(self.tails):
             if known := wire.tails.get(tail.signal.code):
                 tail.restore(known.days, known.tops, known.untold)

@@ -86,6 +86,7 @@ class PopulationWire(msgspec.Struct, array_like=True):
     told_s: float = 0.0
     wronged: float = 0.0
     pace: PaceWire | None = None
+    right: float = 0.0
 
 
 class DigestError(ValueError):

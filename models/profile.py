@@ -207,6 +207,15 @@ class Profile:
             if calm is not None:
                 self.heights[i], self.calm[i] = calm, None
 
+    def excuse(self) -> None:
+        """Hold nothing against the account that it has done so far."""
+        for window in self.windows:
+            window.excuse()
+        self.heights = [list(_FIRST) for _ in SCALES_S]
+        self.calm = [None] * len(SCALES_S)
+        self.rare = self.read = 0.0
+        self.rare_height = 1.0
+
     def add_sample(self, request_id: str) -> None:
         """Keep a request's id as an example, dropping the oldest beyond the bound."""
         samples = self.samples

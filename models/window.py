@@ -84,6 +84,11 @@ class Window:
                 self.evidence = weighed if weighed > 0 else 0.0
         return False
 
+    def excuse(self) -> None:
+        """Count anew what is judged; requests remain."""
+        self.load = self.new_pairs = self.evidence = 0.0
+        self.choices = 0
+
     def to_wire(self) -> list[int | float]:
         """Return the beginning and the counts, by position."""
         return [

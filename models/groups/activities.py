@@ -246,6 +246,12 @@ class Activities:
         day = self._known(account_id)
         return ((), "") if day is None else (tuple(day.links), day.address)
 
+    def excuse(self, account_id: str) -> None:
+        """Begin an account's day anew: what it chose with people's leave is nobody's business."""
+        before = self._days[account_id]
+        day = self._days[account_id] = self._changed[account_id] = Day(before.day, before.first_s)
+        day.links, day.address, day.client = before.links, before.address, before.client
+
     def _day_of(self, request: Request) -> Day:
         """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)

@@ -227,14 +227,24 @@ def reject(speaker: Speaker, decision_id: str) -> None:
 @_command("confirm")
 @_decision_id
 def confirm(speaker: Speaker, decision_id: str) -> None:
-    """Say that a decision was right; the models learn from it."""
+    """Say that a decision was right; the models learn from it.
+
+    For a month nothing is learned from the account, and its next decision is longer. The more
+    decisions are confirmed, the more of the budget of false alarms is spent: half of it where
+    nobody says anything, never more than all of it.
+    """
     speaker.say(Confirm, a_measure(speaker.find(decision_id)))
 
 
 @_command("overturn")
 @_decision_id
 def overturn(speaker: Speaker, decision_id: str) -> None:
-    """Say that a decision was wrong: it is lifted, and the models learn from it."""
+    """Say that a decision was wrong: it is lifted, and the models learn from it.
+
+    What the account did is learned as something that honest accounts do, it begins afresh, and it
+    may do twice as much from now on. Where more are wrong than the budget of false alarms allows,
+    less of it is spent on everybody: down to a twentieth.
+    """
     speaker.say(Overturn, a_measure(speaker.find(decision_id)))
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.config import DetectionConfig
 from models.decision import Decision, Source, rfc3339
+from models.groups.activities import TOLD_FROM
 from models.notices import (
     Allow,
     Approve,
@@ -84,6 +85,23 @@ def test_allowing_lifts_what_is_in_force_and_nothing_comes_after(
     assert throttled.observe(again).decisions == []
     late = flood("copier", MORNING_S + 5 * HOUR_S, links=LINKS, ip="203.0.113.9")
     assert throttled.observe(late).decisions
+
+
+def test_what_was_done_with_leave_is_not_held_against_an_account_once_that_has_run_out() -> None:
+    partition, until_s = Partition(ENFORCE), MORNING_S + HOUR_S
+    know_what_people_read(partition.detector.population.popularity)
+    member = {"links": LINKS, "ip": "203.0.113.7"}
+    allow = Allow(subject=ACCOUNT, expires_at=rfc3339(until_s), **told("n1"))
+    say(partition, allow)
+    assert partition.observe(flood("copier", **member)).decisions == []
+    partition.checkpoint()
+    partition.restart()
+    few = views("copier", until_s + 1, 90.0, (f"rare_{n}" for n in range(7)), **member)
+    seen = partition.observe(few)
+    assert seen.decisions == []
+    # Nor are those who watch its links, but for a handful that it had not been told of yet.
+    assert max(each.chosen for each in seen.activities) < 2 * TOLD_FROM
+    assert partition.observe(flood("copier", until_s + 1_000, **member)).decisions
 
 
 @pytest.mark.parametrize(
