@@ -341,6 +341,13 @@ def test_a_link_of_very_many_accounts_stays_small_and_those_who_copy_are_still_f
     assert len(row) < MEMBERS_MAX * 1_000 + 2_000
 
 
+def test_a_provider_that_everybody_pays_through_is_no_suspect_and_hides_nobody() -> None:
+    groups = new_groups()
+    assert judged(told_of(*people(2_000, 9)), groups) == (set(), 0)
+    found, _ = judged(told_of(*copiers(30, 100, day=1), *people(500, 20, day=1)), groups)
+    assert found == {f"copier_{n}" for n in range(30)}
+
+
 @pytest.mark.parametrize(("seen", "found"), [(200, 60), (10_000, 60), (1_000_000, 0)])
 def test_the_more_there_are_behind_a_link_the_more_each_member_must_say(
     seen: int, found: int
