@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from models.decision import Decision, Reason
+from models.groups.writing import TOGETHER
 from models.scenarios import SCENARIOS
 from models.scenarios.coordinated_sweep import NAME as BY_GROUPS
 from models.verdict import APPROVALS, BAN_LEVEL_OF, LEVEL_OF, REFUSED
@@ -15,8 +16,14 @@ from streams.wording import figure, time_of
 _KINDS = {signal.name: signal.kind for scenario in SCENARIOS for signal in scenario.signals}
 
 
+_UNDIVIDED = (
+    "Opening what people open, or what another account behind the link has opened, speaks against "
+    "a divided catalogue."
+)
+
+
 def otherwise(asked: Decision, held: Decision | None, *, is_measured: bool) -> Iterator[str]:
-    """Yield sentences; none of what lifts, asks or is about a group.
+    """Yield sentences; none of what lifts.
 
     Parameters
     ----------
@@ -27,6 +34,8 @@ def otherwise(asked: Decision, held: Decision | None, *, is_measured: bool) -> I
     is_measured
         Whether the account's own signals speak.
     """
+    if asked.action == "review":
+        yield from _below_a_review(asked)
     if asked.action in ("release", "review") or asked.scope != "account":
         return
     if any(reason.unit == APPROVALS for reason in asked.reasons):
@@ -47,10 +56,7 @@ def otherwise(asked: Decision, held: Decision | None, *, is_measured: bool) -> I
     elif held is None:
         yield from _below_a_throttle(asked, is_measured=is_measured)
     if asked.scenario == BY_GROUPS:
-        yield (
-            "Opening what people open, or what another account behind the link has opened, speaks "
-            "against a divided catalogue."
-        )
+        yield _UNDIVIDED
     else:
         yield (
             "The account's own pairs, and returning to the same ones, do not count as reading the "
@@ -64,6 +70,13 @@ def otherwise(asked: Decision, held: Decision | None, *, is_measured: bool) -> I
         f"As a rule for everybody: a smaller budget of false alarms, or scenario {asked.scenario} "
         "in shadow; `pairwatch compare` shows whom that would spare."
     )
+
+
+def _below_a_review(asked: Decision) -> Iterator[str]:
+    level = next((each for each in asked.reasons if each.signal == TOGETHER), None)
+    if level is not None:
+        yield _below(level, "", "where a person is asked")
+        yield _UNDIVIDED
 
 
 def _below_a_throttle(asked: Decision, *, is_measured: bool) -> Iterator[str]:

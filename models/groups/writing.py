@@ -29,7 +29,8 @@ from models.verdict import BAN_LEVEL_OF, decision_id
 
 #: How long a review waits for a person; a group that goes on is reviewed anew.
 REVIEW_S = 7 * DAY_S
-_TOGETHER = "evidence that members divide the catalogue, whichever one is left out"
+#: What the members of a group say together, as it stands in reasons.
+TOGETHER = "evidence that members divide the catalogue, whichever one is left out"
 #: Members tell how they walk once they have compared so many ids.
 _STEPS_MIN = 30
 
@@ -151,7 +152,7 @@ def write_verdict(found: Found, at: int, *, grave: bool) -> Verdict:
     reasons = _reasons(found, [at])
     if grave:
         evidence, level = round(found.finding.evidence, 1), round(found.ban_level, 1)
-        reasons += (Reason(f"{BAN_LEVEL_OF}{_TOGETHER}", evidence, level, "decibans", 0.0),)
+        reasons += (Reason(f"{BAN_LEVEL_OF}{TOGETHER}", evidence, level, "decibans", 0.0),)
     return Verdict(
         id=hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
         account_id=member.account_id,
@@ -196,7 +197,7 @@ def _reasons(found: Found, places: list[int]) -> tuple[Reason, ...]:
             weight=0.4,
         ),
         Reason(
-            signal=_TOGETHER,
+            signal=TOGETHER,
             observed=round(finding.evidence, 1),
             expected=round(found.level, 1),
             unit="decibans",

@@ -35,6 +35,7 @@ from streams.control.about import (
     find_decision,
     subject_of,
     to_subject,
+    what_became,
 )
 from streams.control.messages import encode
 from streams.control.say import say, signed, signing_key
@@ -61,9 +62,13 @@ class Speaker:
         self._why = why
         self._as_json = as_json
 
-    def find(self, decision_id: str) -> Decision:
-        """Return the decision that is spoken about."""
-        return asyncio.run(find_decision(self._settings, decision_id))
+    def find(self, decision_id: str, fits: Callable[[Decision], Decision]) -> Decision:
+        """Return the decision that is spoken about, and say what has become of it."""
+        found = asyncio.run(find_decision(self._settings, decision_id))
+        decision = fits(found.decision)
+        if note := what_became(found):
+            self.tell(note)
+        return decision
 
     def tell(self, text: str) -> None:
         """Show a line to a person; a program gets it all at the end."""
@@ -152,8 +157,9 @@ def allow(speaker: Speaker, scope: str, value: str, until: str | None, for_: str
     pairwatch allow link org:example.com --until 2024-03-09T00:00:00Z --why ...
     pairwatch allow range 203.0.113.0/24 --for 12h --why ...
 
-    What is in force for them is lifted, a review of the link is over, and what was approved for it.
-    A later word about the same subject replaces this one; an end that has passed takes it back.
+    It lifts what is in force for them; a review of the link is over, and so is what was approved
+    for it. A later word about the same subject replaces this one; an end that has passed takes it
+    back.
     """
     speaker.say(Allow, subject=to_subject(scope, value), expires_at=_end(until, for_))
 
@@ -206,7 +212,7 @@ def approve(
     end = _end(until, for_)
     if seconds(end) <= time.time():
         raise OperatorError(f"--until: {end} has passed")
-    review = a_review(speaker.find(decision_id))
+    review = speaker.find(decision_id, a_review)
     speaker.tell(f"covers {covered(review)}")
     speaker.say(
         Approve,
@@ -220,8 +226,14 @@ def approve(
 @_command("reject")
 @_decision_id
 def reject(speaker: Speaker, decision_id: str) -> None:
-    """Say no to a review."""
-    speaker.say(Reject, a_review(speaker.find(decision_id)))
+    """Say no to a review.
+
+    \b
+    pairwatch reject DECISION_ID --why "a class on an excursion"
+
+    The link is not put to anybody again for a month, unless three times as many accounts are found.
+    """
+    speaker.say(Reject, speaker.find(decision_id, a_review))
 
 
 @_command("confirm")
@@ -233,7 +245,7 @@ def confirm(speaker: Speaker, decision_id: str) -> None:
     decisions are confirmed, the more of the budget of false alarms is spent: half of it where
     nobody says anything, never more than all of it.
     """
-    speaker.say(Confirm, a_measure(speaker.find(decision_id)))
+    speaker.say(Confirm, speaker.find(decision_id, a_measure))
 
 
 @_command("overturn")
@@ -245,7 +257,7 @@ def overturn(speaker: Speaker, decision_id: str) -> None:
     may do twice as much from now on. Where more are wrong than the budget of false alarms allows,
     less of it is spent on everybody: down to a twentieth.
     """
-    speaker.say(Overturn, a_measure(speaker.find(decision_id)))
+    speaker.say(Overturn, speaker.find(decision_id, a_measure))
 
 
 @_command("mode")
@@ -278,6 +290,11 @@ def mode(speaker: Speaker, mode: str, scenario: str | None) -> None:
 def calendar(speaker: Speaker, name: str, begin: str, end: str, tolerance: float) -> None:
     """Announce an event during which more than usual is to be expected.
 
+    \b
+    pairwatch calendar fair --from 2024-03-09T00:00:00Z --to 2024-03-11T00:00:00Z \\
+      --tolerance 2 --why "visitors of the fair"
+
+    Everybody may do TOLERANCE times as much meanwhile, and decisions say so in their reasons.
     Another of the same NAME replaces it; an end that has passed calls it off.
     """
     starts_at, ends_at = _time("--from", begin), _time("--to", end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from models.decision import Decision
@@ -20,8 +22,15 @@ _ACCOUNTS_SHOWN = 20
 _decode = msgspec.json.Decoder(Decision).decode
 
 
-async def find_decision(told: Settings, decision_id: str) -> Decision:
-    """Return a decision out of the log of decisions.
+class Found(NamedTuple):
+    """A decision, and the latest one about its subject, which may be the same."""
+
+    decision: Decision
+    latest: Decision
+
+
+async def find_decision(told: Settings, decision_id: str) -> Found:
+    """Return a decision out of the log of decisions, and what became of it.
 
     Raises
     ------
@@ -31,19 +40,46 @@ async def find_decision(told: Settings, decision_id: str) -> Decision:
     topic = told.topics.decisions
     # The log is long: only what holds the id is decoded.
     written = decision_id.encode(errors="replace")
+    found: Found | None = None
     async with open_log(told.kafka, topic) as log:
         async for record in log.backlog():
-            if record.value is None or written not in record.value:
+            if record.value is None:
+                continue
+            if written not in record.value and (
+                found is None or record.key != found.decision.key.encode()
+            ):
                 continue
             try:
                 decision = _decode(record.value)
             except msgspec.DecodeError:
                 continue  # `pairwatch decisions` tells of what is no decision
-            if decision.decision_id == decision_id:
-                return decision
+            if found is None and decision.decision_id == decision_id:
+                found = Found(decision, decision)
+            elif found and decision.key == found.decision.key:
+                # A worker that was killed may have written earlier ones again.
+                found = Found(found.decision, max(found.latest, decision, key=_revision))
+    if found is not None:
+        return found
     raise OperatorError(
         f"there is no decision {printable(decision_id)} in {topic}; "
         "`pairwatch decisions` lists those that there are"
+    )
+
+
+def _revision(decision: Decision) -> int:
+    return decision.revision
+
+
+def what_became(found: Found) -> str:
+    """Say what has taken a decision's place; empty where nothing has."""
+    decision, latest = found
+    if latest.revision <= decision.revision:
+        return ""
+    if latest.action == "release":
+        return "note: it is over already"
+    return (
+        f"note: {latest.action} {printable(latest.decision_id)} has taken its place and stays "
+        "as it is; answer that one to change it"
     )
 
 

@@ -130,7 +130,13 @@ def network(text: str) -> str:
     >>> network("203.0.113.9/32"), network("2001:DB8::/32")
     ('203.0.113.9/32', '2001:db8::/32')
     """
-    found = ipaddress.ip_network(text)
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        inside = ipaddress.ip_network(text, strict=False)
+        raise ValueError(
+            f"{text} is an address in a network; say {inside} for all of that"
+        ) from None
     if "%" in text:
         raise ValueError(f"{text} has a zone, which means something on one machine only")
     if found.prefixlen < PREFIX_MIN[found.version]:

@@ -305,6 +305,32 @@ async def test_other_answers_name_the_decision_and_its_subject(
     assert len(await office.log()) == 1
 
 
+@pytest.mark.parametrize(
+    ("later", "note"),
+    [
+        (
+            {"action": "ban", "limit_per_minute": None},
+            "note: ban acct_17-2 has taken its place and stays as it is; answer that one to change "
+            "it",
+        ),
+        (
+            {"action": "release", "limit_per_minute": None, "expires_at": None},
+            "note: it is over already",
+        ),
+    ],
+)
+async def test_who_answers_what_is_not_the_latest_is_told_what_became_of_it(
+    office: Office, later: dict[str, Any], note: str
+) -> None:
+    # Workers that were killed may have written the first one twice.
+    await office.decided(decision(1), decision(2, **later), decision(1), decision(3, "acct_18"))
+    result = await office.run("overturn", "acct_17-1", "--why", "a curator")
+    assert result.stdout.splitlines()[0] == note
+    assert result.stdout.splitlines()[1].startswith("said: overturn acct_17-1")
+    latest = await office.run("overturn", "acct_18-3", "--why", "a curator")
+    assert "note" not in latest.stdout
+
+
 # Refusing.
 
 
@@ -357,7 +383,10 @@ async def test_an_answer_that_does_not_fit_the_decision_is_not_given(
         (["allow", "account", "a" * 129, "--for", "1h"], "subject.value: 129 char"),
         (["allow", "link", "example.com", "--for", "1h"], "subject.value: expected"),
         (["allow", "range", "0.0.0.0/0", "--for", "1h"], "0.0.0.0/0 is wider than a /8"),
-        (["allow", "range", "10.0.0.1/8", "--for", "1h"], "10.0.0.1/8 has host bits set"),
+        (
+            ["allow", "range", "10.0.0.1/8", "--for", "1h"],
+            "10.0.0.1/8 is an address in a network; say 10.0.0.0/8",
+        ),
         (["release", "account", "caf\udce9"], "input contains non-UTF-8 codepoints"),
         (["mode", "enforce", "--scenario", "drip"], "scenario: there is no drip; "),
         (

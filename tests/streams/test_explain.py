@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
 from models.decision import Decision, Reason, rfc3339
+from models.groups.writing import TOGETHER
 from models.notices import Allow, Approve, Confirm, Control, Overturn, Release, SetMode, Subject
 from models.verdict import APPROVALS, BAN_LEVEL_OF, LEVEL_OF, REFUSED
 from streams import case, topics
@@ -330,6 +331,24 @@ def test_a_member_that_was_banned_for_a_group_is_told_from_where_on(write: Write
         "it got to 81."
     )
     assert "speaks against a divided catalogue" in told[1]
+
+
+def test_a_review_is_told_from_where_on_a_person_is_asked(write: Write) -> None:
+    level = Reason(TOGETHER, 59.5, 40.0, "decibans", 0.3)
+    asked = later(
+        *(0, 1),
+        scope="group",
+        value="org:a",
+        action="review",
+        limit_per_minute=None,
+        scenario="coordinated-sweep",
+        reasons=(level,),
+    )
+    told = story(write("d", asked), "org:a").otherwise
+    assert told[0] == (
+        f"Staying below 40 decibans ({TOGETHER}), where a person is asked: it got to 59.5."
+    )
+    assert len(told) == 2
 
 
 def test_who_is_covered_by_a_person_s_word_is_told_so_and_nothing_of_levels(write: Write) -> None:
