@@ -156,16 +156,17 @@ class Judge:
         # A count that stays as it was stays below the height at which it is looked at again.
         changed = int(load > 0) | int(new_pairs > 0) << 1
         changed |= int(choices > 0) << 2 | int(evidence > 0) << 3
-        windows, heights, suspicious = profile.windows, profile.heights, False
+        windows, suspicious = profile.windows, False
         for i, place, at in self._looks[-1 if afresh else changed]:
-            count = windows[i].at(place)
-            if count >= heights[i][place]:
+            window = windows[i]
+            count = window.at(place)
+            if count >= window.heights.at(place):
                 height = self._climb(profile, at, count, learn=teaches)
                 if height > 0:
-                    heights[i][place] = height
+                    window.heights.put(place, height)
                 else:
                     suspicious = True
-                    profile.raise_height(i, place, -height)
+                    window.raise_height(place, -height)
         if profile.rare >= profile.rare_height and self._rare_at is not None:
             height = self._climb(profile, self._rare_at, profile.rare, learn=teaches)
             profile.rare_height = abs(height)

@@ -12,7 +12,7 @@ from models.policy import Standing
 from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
 from models.signals import DAY_S, MINUTE_S, SCALES_S
-from models.window import EVIDENCE, LOAD, PLACES, Window
+from models.window import EVIDENCE, LOAD, Heights, Window
 
 #: Sketch sizes (bits of register index): 3 % error over a life, 4 % over a day, and exact while
 #: there are few. Together they are half of the two kilobytes that a profile may take.
@@ -32,8 +32,6 @@ _RARE_FADING: Final = 0.9
 
 #: What is kept of each window: what is copied matters within the minute only.
 _ENDS: Final = (EVIDENCE + 1, EVIDENCE, EVIDENCE)
-#: On a new day the first of anything is worth a look.
-_FIRST: Final = [1.0] * PLACES
 #: From here on a hash is handed to a sketch as the float that it takes such an integer for: to
 #: find that out by itself takes the sketch eight times as long, for half of all pairs.
 _AS_FLOAT: Final = 2**63
@@ -43,9 +41,7 @@ class Profile:
     """One account's counts, sketches, habits and standing.
 
     Windows of a minute, an hour and a day tumble in event time, aligned to UTC: `windows[i]` is
-    that of `SCALES_S[i]`. `heights[i]` has in the same places (`LOAD` and those behind it) the
-    counts at which a look is due, `calm[i]` those to go back to with the next window after they
-    were raised in a suspicious one.
+    that of `SCALES_S[i]`.
 
     Parameters
     ----------
@@ -54,13 +50,11 @@ class Profile:
     """
 
     __slots__ = (
-        "calm",
         "chosen_number",
         "chosen_s",
         "first_s",
         "habit_choices",
         "habit_requests",
-        "heights",
         "life",
         "life_pairs",
         "mark",
@@ -82,8 +76,6 @@ class Profile:
         #: The account's hash, as the pairs' popularity knows it.
         self.mark = mark
         self.windows = [Window(scale_s) for scale_s in SCALES_S]
-        self.heights = [list(_FIRST) for _ in SCALES_S]
-        self.calm: list[list[float] | None] = [None] * len(SCALES_S)
         #: Signal code → highest rung reached today.
         self.reached: dict[str, int] = {}
         #: The running count of pairs read as a copier reads them; never below zero.
@@ -138,8 +130,8 @@ class Profile:
             self.rare *= left
             self.read *= left
         self.rare_height = 1.0
-        self.heights = [list(_FIRST) for _ in SCALES_S]
-        self.calm = [None] * len(SCALES_S)
+        for window in self.windows:
+            window.look_afresh()
         self.reached.clear()
         self.taken_back = False
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
@@ -184,35 +176,23 @@ class Profile:
         evidence: float,
     ) -> None:
         """Count in the window of each scale that the time falls into."""
-        for i, window in enumerate(self.windows):
-            if window.count(ts, requests, load, new_pairs, choices, evidence):
-                calm = self.calm[i]
-                if calm is not None:
-                    self.heights[i], self.calm[i] = calm, None
+        for window in self.windows:
+            window.count(ts, requests, load, new_pairs, choices, evidence)
 
     @property
     def is_raised(self) -> bool:
         """Whether some heights are those of a suspicious window."""
-        return any(calm for calm in self.calm)
-
-    def raise_height(self, i: int, place: int, height: float) -> None:
-        """Look again at this count within the window, and at the usual one in the next."""
-        if self.calm[i] is None:
-            self.calm[i] = list(self.heights[i])
-        self.heights[i][place] = height
+        return any(window.calm is not None for window in self.windows)
 
     def calm_down(self) -> None:
         """Look at the counts of suspicious windows at the usual heights again."""
-        for i, calm in enumerate(self.calm):
-            if calm is not None:
-                self.heights[i], self.calm[i] = calm, None
+        for window in self.windows:
+            window.calm_down()
 
     def excuse(self) -> None:
         """Hold nothing against the account that it has done so far."""
         for window in self.windows:
             window.excuse()
-        self.heights = [list(_FIRST) for _ in SCALES_S]
-        self.calm = [None] * len(SCALES_S)
         self.rare = self.read = 0.0
         self.rare_height = 1.0
 
@@ -238,15 +218,21 @@ class Profile:
 
     def to_bytes(self) -> bytes:
         """Encode the profile: numbers and sketches, at most 2 KB."""
+        windows: list[list[int | float]] = []
+        heights: list[list[float]] = []
+        calm: list[list[float] | None] = []
+        for n, window in enumerate(self.windows):
+            end, usual = _ENDS[n], window.calm
+            windows.append(window.to_wire()[:end])
+            heights.append(window.heights.to_wire()[: end - LOAD])
+            calm.append(None if usual is None else usual.to_wire()[: end - LOAD])
         return msgspec.msgpack.encode(
             ProfileWire(
                 version=VERSION,
                 first_s=self.first_s,
-                windows=[w.to_wire()[:end] for w, end in zip(self.windows, _ENDS, strict=True)],
-                heights=[
-                    heights[LOAD:end] for heights, end in zip(self.heights, _ENDS, strict=True)
-                ],
-                calm=[calm and calm[LOAD:end] for calm, end in zip(self.calm, _ENDS, strict=True)],
+                windows=windows,
+                heights=heights,
+                calm=calm,
                 reached=self.reached,
                 taken_back=self.taken_back,
                 rare=self.rare,
@@ -287,10 +273,11 @@ class Profile:
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"
             )
         profile = cls(wire.first_s, mark)
-        for window, counts in zip(profile.windows, wire.windows, strict=True):
+        kept = zip(profile.windows, wire.windows, wire.heights, wire.calm, strict=True)
+        for window, counts, heights, calm in kept:
             window.restore(counts)
-        profile.heights = [_looked_at(heights) for heights in wire.heights]
-        profile.calm = [calm and _looked_at(calm) for calm in wire.calm]
+            window.heights = Heights.from_wire(heights)
+            window.calm = None if calm is None else Heights.from_wire(calm)
         profile.reached, profile.taken_back = wire.reached, wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read
@@ -304,8 +291,3 @@ class Profile:
         profile.standing = wire.standing
         profile.chosen_s, profile.chosen_number, profile.returned_to = wire.choice
         return profile
-
-
-def _looked_at(kept: list[float]) -> list[float]:
-    """Return heights for every place, of which those from `LOAD` on were kept."""
-    return _FIRST[:LOAD] + kept + _FIRST[LOAD + len(kept) :]

@@ -1,4 +1,8 @@
-"""What is counted of one account within a minute, an hour or a day."""
+"""What is counted of one account within a minute, an hour or a day, and when to look at it.
+
+Counts are fields of their own instead of entries of lists: there they are objects, each somewhere
+else in memory, and an event looks at a dozen of them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,47 @@ LOAD: Final = 2
 NEW_PAIRS: Final = 3
 CHOICES: Final = 4
 EVIDENCE: Final = 5
-#: How many places there are.
-PLACES: Final = 6
-
 _NEVER_S: Final = float("-inf")
+
+
+class Heights:
+    """The counts at which a look is due, by place; the first of anything is worth one."""
+
+    __slots__ = ("choices", "evidence", "load", "new_pairs")
+
+    def __init__(self) -> None:
+        self.load = self.new_pairs = self.choices = self.evidence = 1.0
+
+    def at(self, place: int) -> float:
+        """Return the height at a place, from `LOAD` on."""
+        if place == LOAD:
+            return self.load
+        if place == NEW_PAIRS:
+            return self.new_pairs
+        return self.evidence if place == EVIDENCE else self.choices
+
+    def put(self, place: int, height: float) -> None:
+        """Change the height at a place."""
+        if place == LOAD:
+            self.load = height
+        elif place == NEW_PAIRS:
+            self.new_pairs = height
+        elif place == EVIDENCE:
+            self.evidence = height
+        else:
+            self.choices = height
+
+    def to_wire(self) -> list[float]:
+        """Return all of them, by place."""
+        return [self.load, self.new_pairs, self.choices, self.evidence]
+
+    @classmethod
+    def from_wire(cls, wire: Sequence[float]) -> Heights:
+        """Take up what `to_wire` returned, or the beginning of it."""
+        heights = cls()
+        for place, height in enumerate(wire, LOAD):
+            heights.put(place, height)
+        return heights
 
 
 class Window:
@@ -30,13 +71,23 @@ class Window:
     Examples
     --------
     >>> minute = Window(60.0)
-    >>> minute.count(130.0, 1, 1.0, 2.0, 1, 0.0), minute.count(150.0, 1, 1.0, 0.0, 0, 0.0)
-    (True, False)
+    >>> for ts in (130.0, 150.0):
+    ...     minute.count(ts, 1, 1.0, 1.0, 1, 0.0)
     >>> minute.start_s, minute.requests, minute.new_pairs
     (120.0, 2, 2.0)
     """
 
-    __slots__ = ("choices", "evidence", "load", "new_pairs", "requests", "scale_s", "start_s")
+    __slots__ = (
+        "calm",
+        "choices",
+        "evidence",
+        "heights",
+        "load",
+        "new_pairs",
+        "requests",
+        "scale_s",
+        "start_s",
+    )
 
     def __init__(self, scale_s: float) -> None:
         self.scale_s = scale_s
@@ -47,6 +98,10 @@ class Window:
         self.new_pairs = 0.0
         self.choices = 0
         self.evidence = 0.0
+        self.heights = Heights()
+        #: The heights to go back to with the next window, where they were raised in a suspicious
+        #: one.
+        self.calm: Heights | None = None
 
     def at(self, place: int) -> float:
         """Return the count at a place, from `LOAD` on."""
@@ -64,15 +119,15 @@ class Window:
         new_pairs: float,
         choices: int,
         evidence: float,
-    ) -> bool:
-        """Count what happened at `ts` (Unix seconds); return whether that began the window anew."""
+    ) -> None:
+        """Count what happened at `ts` (Unix seconds)."""
         scale_s = self.scale_s
         if ts >= self.start_s + scale_s:
             self.start_s = ts - ts % scale_s
             self.requests, self.load, self.new_pairs = requests, load, new_pairs
             self.choices, self.evidence = choices, evidence if evidence > 0 else 0.0
-            return True
-        if ts >= self.start_s - scale_s:
+            self.calm_down()
+        elif ts >= self.start_s - scale_s:
             # A window early is an ordinary delay; anything earlier belongs to windows that
             # are gone, and counting it here would make a crowd of a skewed clock.
             self.requests += requests
@@ -82,10 +137,25 @@ class Window:
                 self.choices += choices
                 weighed = self.evidence + evidence
                 self.evidence = weighed if weighed > 0 else 0.0
-        return False
+
+    def raise_height(self, place: int, height: float) -> None:
+        """Look again at this count within the window, and at the usual one in the next."""
+        if self.calm is None:
+            self.calm = Heights.from_wire(self.heights.to_wire())
+        self.heights.put(place, height)
+
+    def calm_down(self) -> None:
+        """Look at counts at the usual heights again."""
+        if self.calm is not None:
+            self.heights, self.calm = self.calm, None
+
+    def look_afresh(self) -> None:
+        """Look at the first of anything again, as on a new day."""
+        self.heights, self.calm = Heights(), None
 
     def excuse(self) -> None:
-        """Count anew what is judged; requests remain."""
+        """Count anew what is judged, and look at it afresh; requests remain."""
+        self.look_afresh()
         self.load = self.new_pairs = self.evidence = 0.0
         self.choices = 0
 

@@ -36,17 +36,22 @@ _NEW_S: Final = 7 * DAY_S
 ALL: Final = 2**32 - 1
 #: Parts (0–1) of an account's choices that may be those of a person, weighed alike: a copier who
 #: also lives a life of its own is still one. Beyond a half it is a person with odd corners.
-HONEST_PARTS: Final = (0.0, 0.25, 0.5)
+HONEST_PARTS = (0.0, 0.25, 0.5)
 #: What one choice may say for a copier, tenths of a deciban: two to one. Who comes upon an odd
 #: corner opens several pairs there, which are no witnesses independent of each other, and two who
 #: share one need a while to meet in it.
 CHOICE_TENTHS_MAX: Final = 30
+
+
+def _added(part: float, tenths: int) -> float:
+    says = 10 ** (min(tenths, CHOICE_TENTHS_MAX) / 100)
+    return 10 * math.log10(part + (1 - part) * says)
+
+
+_NONE, _SOME, _HALF = HONEST_PARTS
 #: What a choice adds for each of the parts, by its evidence in tenths of a deciban.
 _ADDED: Final = {
-    tenths: tuple(
-        10 * math.log10(part + (1 - part) * 10 ** (min(tenths, CHOICE_TENTHS_MAX) / 100))
-        for part in HONEST_PARTS
-    )
+    tenths: (_added(_NONE, tenths), _added(_SOME, tenths), _added(_HALF, tenths))
     for tenths in range(-128, 128)
 }
 
@@ -84,7 +89,7 @@ class Day:
         self.last_pair = ""
         self.below = ALL
         #: For each of `HONEST_PARTS`: what all choices say, decibans.
-        self.weights = [0.0] * len(HONEST_PARTS)
+        self.weights = (0.0, 0.0, 0.0)
         self.pairs = array("I")
         self.evidence = array("b")
         self.owners = array("H")
@@ -99,11 +104,9 @@ class Day:
         """Weigh a choice (tenths of a deciban), and keep its pair (64-bit hash) in the sample."""
         self.chosen += 1
         # Written out: this is done for every choice.
-        none, some, half = _ADDED[evidence]
-        weights = self.weights
-        weights[0] = weights[0] + none
-        weights[1] = weights[1] + some
-        weights[2] = weights[2] + half
+        none, some, half = self.weights
+        added = _ADDED[evidence]
+        self.weights = none + added[0], some + added[1], half + added[2]
         # Who walks ids always goes one way.
         if len(pair_id) == len(self.last_pair):
             self.steps += 1
@@ -142,13 +145,13 @@ class Day:
                 self.steps,
                 self.last_pair,
                 self.below,
-                self.weights,
+                list(self.weights),
                 self.pairs.tobytes(),
                 self.evidence.tobytes(),
                 self.owners.tobytes(),
                 self.links,
                 self.address,
-                self.manner,
+                self.manner.to_wire(),
             )
         )
 
@@ -162,8 +165,10 @@ class Day:
         day = cls(wire.day, wire.first_s)
         day.chosen, day.told_at, day.hours = wire.chosen, wire.told_at, wire.hours
         day.steps_up, day.steps, day.last_pair = wire.steps_up, wire.steps, wire.last_pair
-        day.below, day.weights, day.links = wire.below, wire.weights, wire.links
-        day.address, day.manner = wire.address, wire.manner
+        day.below, day.links = wire.below, wire.links
+        none, some, half = wire.weights
+        day.weights = none, some, half
+        day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
         day.pairs.frombytes(wire.pairs)
         day.evidence.frombytes(wire.evidence)
         day.owners.frombytes(wire.owners)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from models.groups.manner import Manner
+from models.groups.manner import MannerWire
 
 #: Of these rows. Since 2 they know the manner; those of 1 are taken up without.
 DAY_VERSION = 2
@@ -29,4 +29,4 @@ class DayWire(msgspec.Struct, array_like=True):
     owners: bytes
     links: list[str]
     address: str = ""
-    manner: Manner = msgspec.field(default_factory=Manner)
+    manner: MannerWire = (0, 0, 0.0, 0.0, 0.0)

@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 import math
-
-import msgspec
+from typing import Final
 
 from models.pace import ACT_S
 
+#: Downloads, times, the sums of their logarithms and of the squares, and the latest choice.
+MannerWire = tuple[int, int, float, float, float]
+
 #: The type of the link that it makes.
-LINK = "manner"
+LINK: Final = "manner"
 #: Who stays away for longer sits down anew: the time says nothing of the pace.
-_SITTING_S = 1800.0
+_SITTING_S: Final = 1800.0
 #: Faster than this on average nobody looks at what they open, and slower nobody sits before it,
 #: seconds.
-_FAST_S, _SLOW_S = 2.0, 64.0
+_FAST_S: Final = 2.0
+_SLOW_S: Final = 64.0
 #: The spread of people's times between choices is an octave or two (standard deviation).
-_EVEN_OCTAVES = 0.6
+_EVEN_OCTAVES: Final = 0.6
 #: Parts (0–1) of steps in one direction, of requests that open pairs, of choices that are
 #: downloads.
-_ONE_WAY = 0.9
-_SOME, _ONLY = 0.6, 0.9
-_MOSTLY = 0.5
+_ONE_WAY: Final = 0.9
+_SOME: Final = 0.6
+_ONLY: Final = 0.9
+_MOSTLY: Final = 0.5
 #: Fewer than so many steps or times have no direction or spread yet.
-_FEW = 6
+_FEW: Final = 6
+
+_log2: Final = math.log2
 
 
-class Manner(msgspec.Struct, array_like=True):
-    """The pace and the mix of one account's choices on one day.
+class Manner:
+    """The pace and the mix of one account's choices on one day."""
 
-    Parameters
-    ----------
-    downloads
-        Choices that were downloads.
-    gaps, octaves, squares
-        Times between choices within a sitting: how many, and the sums of their logarithms to base
-        2 (of seconds) and of the squares of these.
-    last_s
-        Event time of the latest choice, Unix seconds.
-    """
+    __slots__ = ("downloads", "gaps", "last_s", "octaves", "squares")
 
-    downloads: int = 0
-    gaps: int = 0
-    octaves: float = 0.0
-    squares: float = 0.0
-    last_s: float = 0.0
+    def __init__(self) -> None:
+        #: Choices that were downloads.
+        self.downloads = 0
+        #: Times between choices within a sitting: how many, and the sums of their logarithms to
+        #: base 2 (of seconds) and of the squares of these.
+        self.gaps = 0
+        self.octaves = 0.0
+        self.squares = 0.0
+        #: Event time of the latest choice, Unix seconds.
+        self.last_s = 0.0
 
     def note(self, ts: float, *, download: bool) -> None:
         """Take note of a choice at `ts`."""
         gap_s, self.last_s = ts - self.last_s, ts
         self.downloads += download
         if ACT_S <= gap_s < _SITTING_S:
-            octaves = math.log2(gap_s)
+            octaves = _log2(gap_s)
             self.gaps += 1
             self.octaves += octaves
             self.squares += octaves * octaves
@@ -91,6 +93,17 @@ class Manner(msgspec.Struct, array_like=True):
                 "new" if new else "known",
             )
         )
+
+    def to_wire(self) -> MannerWire:
+        """Return the state as plain values."""
+        return self.downloads, self.gaps, self.octaves, self.squares, self.last_s
+
+    @classmethod
+    def from_wire(cls, wire: MannerWire) -> Manner:
+        """Take up what `to_wire` returned."""
+        manner = cls()
+        manner.downloads, manner.gaps, manner.octaves, manner.squares, manner.last_s = wire
+        return manner
 
 
 def is_manner(link: str) -> bool:

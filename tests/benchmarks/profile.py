@@ -24,7 +24,7 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("judge links", ("judge_links", "(models/groups/groups", "(models/groups/evidence")),
     ("follow choices", ("(models/groups/activities", "(models/link_activity")),
     ("exchange and breaker", ("(models/exchange", "(models/breaker", "_begin_epoch")),
-    ("windows", ("count (models/profile", "Profile.count", "calm_down", "close_day", "begins_day")),
+    ("windows", ("count (models/profile", "(models/window", "close_day", "begins_day")),
     ("climb and calibrate", ("_climb", "(models/calibration", "begin_account_day", "_refit")),
     ("decide", ("_decide (models/detector", "Detector._decide")),
     ("take up profiles", ("from_bytes", "_load (streams/shard", "Shard._load")),

@@ -65,10 +65,9 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     third = 1 / 3
     for window in profile.windows:
         window.restore([1.7e9 + third, 2**40, third, third, 2**40, third])
-    for i in range(len(SCALES_S)):
         for place in (LOAD, NEW_PAIRS, CHOICES, EVIDENCE):
-            profile.heights[i][place] = third
-            profile.raise_height(i, place, third)
+            window.heights.put(place, third)
+            window.raise_height(place, third)
     profile.reached = {f"{n:02d}": 120 for n in range(11)}
     profile.chosen_s, profile.chosen_number, profile.returned_to = third, 10**15 - 1, 2**32 - 1
     profile.rare = profile.rare_height = profile.read = third
