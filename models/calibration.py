@@ -281,10 +281,13 @@ class Tail:
         return self.levels(probability, probability)[0]
 
     def levels(self, commoner: float, rarer: float) -> tuple[float, float]:
-        """Return the counts that two shares (0–1) are expected to reach: fitting costs the most."""
+        """Return the counts that two shares (0–1) are expected to reach: fitting costs the most.
+
+        They are no lower than the least that a level may be, the rarer one than twice that.
+        """
         middle, power = self._fit()
         rarity, least = self._shape.rarity, self.signal.least
         return (
             max(math.exp(middle + power * rarity(min(commoner, 0.5))), least),
-            max(math.exp(middle + power * rarity(min(rarer, 0.5))), least),
+            max(math.exp(middle + power * rarity(min(rarer, 0.5))), 2 * least),
         )

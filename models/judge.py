@@ -14,7 +14,7 @@ from models.profile import Profile
 from models.request import Request
 from models.signals import DAY_S, SCALES_S, Measure
 from models.verdict import Exceedance
-from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS
+from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
 
 #: An account may always do this many times its own habit …
 _HABIT_TIMES: Final = 5.0
@@ -49,6 +49,8 @@ _PLACES: tuple[tuple[int, Measure], ...] = (
     (NEW_PAIRS, "new_pairs"),
     (CHOICES, "choices"),
     (EVIDENCE, "evidence"),
+    (PATIENCE, "patience"),
+    (PASSED, "passed"),
 )
 _PLACE = {measure: place for place, measure in _PLACES}
 
@@ -129,7 +131,7 @@ class Judge:
         afresh = not held and profile.is_raised
         if afresh:
             profile.calm_down()
-        new_pairs, choices, evidence = 0.0, 0, 0.0
+        new_pairs, choices, evidence, patience = 0.0, 0, 0.0, 0.0
         if pairs:
             today = counted or ts >= profile.windows[-1].start_s
             new_pairs = profile.see_pairs(pairs, today=today)
@@ -139,23 +141,26 @@ class Judge:
                     choices += 1
                     evidence += popularity.tenths[look] / 10
                     profile.weigh(popularity.copied[look])
-                elif popularity.copied[~look] < 0 and pairs[n] & _PAIR_BITS != profile.returned_to:
+                elif popularity.tenths[~look] < 0 and pairs[n] & _PAIR_BITS != profile.returned_to:
                     # Heavy readers are the last ones at most of what is popular: it still speaks
                     # for a person. What is rare says nothing, nor one favourite again and again.
                     profile.returned_to = pairs[n] & _PAIR_BITS
                     profile.weigh(popularity.copied[~look])
+                    patience += popularity.tenths[~look] / 10
             honest = teaches and self._reads_like_people(profile)
             if choices:
-                if not popularity.tells:
-                    evidence = 0.0
-                evidence += self._follow(profile, request, honest=honest)
+                pace, even = self._follow(profile, request, honest=honest)
+                # Customers' machines keep time, too: it says the more of what the pairs say.
+                patience += evidence + (math.copysign(even, evidence) if even > 0 else even)
+                evidence = pace + (evidence if popularity.tells else 0.0)
             if counted:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)
         load = (_LIGHT if _is_light(request) else 1.0) if counted else 0.0
-        profile.count(ts, int(counted), load, new_pairs, choices, evidence)
+        profile.count(ts, int(counted), load, new_pairs, choices, evidence, patience)
         # A count that stays as it was stays below the height at which it is looked at again.
         changed = int(load > 0) | int(new_pairs > 0) << 1
         changed |= int(choices > 0) << 2 | int(evidence > 0) << 3
+        changed |= int(patience > 0) << 4 | int(new_pairs > 0 and not choices) << 5
         windows, suspicious = profile.windows, False
         for i, place, at in self._looks[-1 if afresh else changed]:
             window = windows[i]
@@ -201,18 +206,22 @@ class Judge:
         level = self._rare_level * self._leeway(profile)
         return profile.rare >= level and profile.copied_share >= _COPIED_THROTTLE
 
-    def _follow(self, profile: Profile, request: Request, *, honest: bool) -> float:
-        """Return what it says how this choice follows the last one, decibans, and learn from it."""
+    def _follow(self, profile: Profile, request: Request, *, honest: bool) -> tuple[float, float]:
+        """Return what it says how this choice follows the last one, and learn from it.
+
+        In decibans: how soon it does and by which number, and how evenly.
+        """
         ts, pair_ids = request.ts, request.pair_ids
         gap_s, before = ts - profile.chosen_s, profile.chosen_number
         number = number_of(pair_ids[0]) if len(pair_ids) == 1 else None
         said = self._pace.haste(gap_s) + self._pace.step(before, number)
+        even = self._pace.evenness(gap_s, profile.gap_s)
         if honest and profile.windows[-1].choices < _CHOICES_LEARNED_MAX:
-            self._pace.learn(gap_s, before, number)
+            self._pace.learn(gap_s, before, number, profile.gap_s)
         profile.chosen_number = number
         if gap_s >= ACT_S:
-            profile.chosen_s = ts
-        return said
+            profile.chosen_s, profile.gap_s = ts, round(min(gap_s, DAY_S), 3)
+        return said, even
 
     def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, honest: bool) -> None:
         day = profile.windows[-1]

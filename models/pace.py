@@ -1,4 +1,4 @@
-"""How people go from one pair to the next: programs are faster, and walk by number."""
+"""How people go from one pair to the next: programs are faster, keep time, and walk by number."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _BELIEF_S: Final = 12.0
 _BELIEF_SIGMA: Final = 1.2
 _BELIEF_STEPS: Final = 0.05
 _BELIEF_CHOICES: Final = 150.0
+#: Classes of how far a time is from the one before it, as the logarithm of their ratio, this wide;
+#: the last holds all beyond. And what is believed of people: that it spreads so far (sigma).
+EVEN_CLASSES: Final = 16
+_EVEN_WIDTH: Final = 0.15
+_BELIEF_EVEN_SIGMA: Final = 1.6
 #: What is learned is followed at this pace, and the last few hundred paces weigh most.
 _RENEW_CHOICES: Final = 64
 _RENEW_FADING: Final = 0.998
@@ -64,13 +69,30 @@ def class_of(gap_s: float) -> int:
     return of if of < CLASSES else CLASSES - 1
 
 
+def even_class_of(gap_s: float, before_s: float) -> int:
+    """Return the class of how far two times between choices are from each other.
+
+    >>> even_class_of(20.0, 20.0), even_class_of(20.0, 22.0), even_class_of(2.0, 3_600.0)
+    (0, 0, 15)
+    """
+    return min(int(abs(math.log(gap_s / before_s)) / _EVEN_WIDTH), EVEN_CLASSES - 1)
+
+
+#: Where in the counts steps stand, choices that could have been one, and evenness by class.
+_STEPS: Final = CLASSES
+_COULD_STEP: Final = CLASSES + 1
+_EVEN: Final = CLASSES + 2
+_COUNTS: Final = _EVEN + EVEN_CLASSES
+
+
 class Pace:
-    """Weighs how soon one choice follows another, and whether it is the next by number.
+    """Weighs how soon and how evenly choices follow each other, and whether by number.
 
     A choice that only a share *p* of honest ones follow as soon is believed 1 / 2√*p* times as
     much of a program. Over honest choices that is 1 on average, whatever their pace: it is a bet
     against the account at fair odds (Shafer et al., Test Martingales, Bayes Factors and p-Values,
-    2011). What is next by number is believed as much more as it is rare among the honest.
+    2011). A time that is as near the one before it as only a share *p* are is weighed alike. What
+    is next by number is believed as much more as it is rare among the honest.
 
     Choices within half a second are one act: pages that fetch what they show do so.
 
@@ -79,34 +101,49 @@ class Pace:
     >>> pace = Pace()
     >>> round(pace.haste(1.0)), round(pace.haste(30.0))
     (4, -3)
+    >>> round(pace.evenness(20.0, 21.0)), round(pace.evenness(20.0, 200.0))
+    (3, -3)
     """
 
-    __slots__ = ("_counts", "_haste", "_renew_at", "_step", "untold")
+    __slots__ = ("_counts", "_renew_at", "_said", "_step", "untold")
 
     def __init__(self) -> None:
-        #: Honest choices by class, and behind these: steps, and choices that could have been one.
-        self._counts = [0.0] * (CLASSES + 2)
+        #: Honest choices by class of time, steps, and so on (see `_STEPS`).
+        self._counts = [0.0] * _COUNTS
         #: What other partitions have not been told yet.
-        self.untold = [0] * (CLASSES + 2)
+        self.untold = [0] * _COUNTS
         self._renew_at = 0.0
         self._renew()
 
     def haste(self, gap_s: float) -> float:
         """Return what a time between choices says for a program, decibans."""
-        return 0.0 if gap_s < ACT_S else self._haste[class_of(gap_s)]
+        return 0.0 if gap_s < ACT_S else self._said[class_of(gap_s)]
+
+    def evenness(self, gap_s: float, before_s: float) -> float:
+        """Return what it says that a time follows another one, decibans; 0 if either is no time."""
+        if gap_s < ACT_S or before_s < ACT_S:
+            return 0.0
+        return self._said[CLASSES + even_class_of(gap_s, before_s)]
 
     def step(self, before: int | None, number: int | None) -> float:
         """Return what it says that ids with these numbers follow each other, decibans."""
         return self._step if is_step(before, number) else 0.0
 
-    def learn(self, gap_s: float, before: int | None, number: int | None) -> None:
-        """Learn from an honest choice."""
+    def learn(
+        self, gap_s: float, before: int | None, number: int | None, before_s: float = 0.0
+    ) -> None:
+        """Learn from an honest choice, made `gap_s` after the last one, that `before_s` after its.
+
+        `number` and `before` are those of its pair and of the last one.
+        """
         if gap_s >= ACT_S:
             self._count(class_of(gap_s))
+            if before_s >= ACT_S:
+                self._count(_EVEN + even_class_of(gap_s, before_s))
         if before is not None and number is not None:
-            self._count(CLASSES + 1)
+            self._count(_COULD_STEP)
             if is_step(before, number):
-                self._count(CLASSES)
+                self._count(_STEPS)
         self._renew_at -= 1
         if self._renew_at <= 0:
             self._renew()
@@ -118,7 +155,7 @@ class Pace:
 
     def tell(self) -> list[int]:
         """Return what was learned since the last time, for others to `merge`."""
-        told, self.untold = self.untold, [0] * (CLASSES + 2)
+        told, self.untold = self.untold, [0] * _COUNTS
         return told
 
     def merge(self, told: Sequence[int]) -> None:
@@ -129,30 +166,30 @@ class Pace:
         ValueError
             It is of another shape.
         """
-        if len(told) != len(self._counts) or min(told) < 0:
+        if len(told) not in (_EVEN, _COUNTS) or min(told) < 0:
             raise ValueError("a pace of another shape than ours")
-        self._counts = [a + b for a, b in zip(self._counts, told, strict=True)]
+        for at, count in enumerate(told):
+            self._counts[at] += count
         self._renew()
 
     def _renew(self) -> None:
         self._renew_at = float(_RENEW_CHOICES)
         counts = self._counts = [count * _RENEW_FADING for count in self._counts]
-        total = sum(counts[:CLASSES]) + _BELIEF_CHOICES
-        self._haste = [
-            min(-10 * math.log10(2 * math.sqrt((count + believed) / total)), _EVIDENCE_MAX)
-            for count, believed in zip(accumulate(counts[:CLASSES]), _BELIEVED, strict=True)
-        ]
-        steps, choices = counts[CLASSES:]
+        self._said = _bets(counts[:CLASSES], _BELIEVED) + _bets(counts[_EVEN:], _BELIEVED_EVEN)
+        steps, choices = counts[_STEPS], counts[_COULD_STEP]
         share = (steps + _BELIEF_STEPS * _BELIEF_CHOICES) / (choices + _BELIEF_CHOICES)
         self._step = min(max(-10 * math.log10(2 * share), 0.0), _EVIDENCE_MAX)
 
     def to_wire(self) -> PaceWire:
         """Return the state as plain values."""
-        return self._counts[:], self._renew_at, self.untold[:], self._haste[:], self._step
+        return self._counts[:], self._renew_at, self.untold[:], self._said[:], self._step
 
     def restore(self, wire: PaceWire) -> None:
         """Take up what `to_wire` returned."""
-        self._counts, self._renew_at, self.untold, self._haste, self._step = wire
+        counts, self._renew_at, untold, said, self._step = wire
+        self._counts = counts + [0.0] * (_COUNTS - len(counts))
+        self.untold = untold + [0] * (_COUNTS - len(untold))
+        self._said = said + self._said[len(said) :]
 
 
 def is_step(before: int | None, number: int | None) -> bool:
@@ -160,9 +197,26 @@ def is_step(before: int | None, number: int | None) -> bool:
     return before is not None and number is not None and 0 < abs(number - before) <= _STEP_MAX
 
 
+def _bets(counts: list[float], believed: list[float]) -> list[float]:
+    """Return for each class what a choice in it says (decibans), the first being the rarest.
+
+    `believed` are the choices believed in up to each class, beside those counted.
+    """
+    total = sum(counts) + _BELIEF_CHOICES
+    return [
+        min(-10 * math.log10(2 * math.sqrt((count + more) / total)), _EVIDENCE_MAX)
+        for count, more in zip(accumulate(counts), believed, strict=True)
+    ]
+
+
 _NORMAL: Final = NormalDist(math.log(_BELIEF_S), _BELIEF_SIGMA)
 #: Of the choices that are believed in, those up to each class.
 _BELIEVED: Final = [
     _BELIEF_CHOICES * _NORMAL.cdf(math.log(ACT_S) + (n + 1) / 2 * math.log(2))
     for n in range(CLASSES - 1)
+] + [_BELIEF_CHOICES]
+_EVEN_NORMAL: Final = NormalDist(0.0, _BELIEF_EVEN_SIGMA)
+_BELIEVED_EVEN: Final = [
+    _BELIEF_CHOICES * (2 * _EVEN_NORMAL.cdf((n + 1) * _EVEN_WIDTH) - 1)
+    for n in range(EVEN_CLASSES - 1)
 ] + [_BELIEF_CHOICES]

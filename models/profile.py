@@ -12,7 +12,7 @@ from models.policy import Standing
 from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
 from models.signals import DAY_S, MINUTE_S, SCALES_S
-from models.window import EVIDENCE, LOAD, Heights, Window
+from models.window import EVIDENCE, PASSED, PATIENCE, Heights, Window
 
 #: Sketch sizes (bits of register index): 3 % error over a life, 4 % over a day, and exact while
 #: there are few. Together they are half of the two kilobytes that a profile may take.
@@ -21,7 +21,7 @@ _DAY_LG_K: Final = 9
 #: Request ids kept as samples for the evidence: as many of the latest as fit in these bytes, which
 #: is what the rest of a profile leaves of the two kilobytes.
 _SAMPLES_MAX: Final = 10
-_SAMPLES_BYTES_MAX: Final = 96
+_SAMPLES_BYTES_MAX: Final = 76
 
 #: Requests of a banned account that are judged in full in each minute: one a second, by which it
 #: stays far beyond all that a day's levels allow. What comes beyond adds nothing to that.
@@ -30,8 +30,8 @@ NEEDED_PER_MINUTE: Final = 60
 #: What is left of the evidence from one day to the next: a week later it is half.
 _RARE_FADING: Final = 0.9
 
-#: What is kept of each window: what is copied matters within the minute only.
-_ENDS: Final = (EVIDENCE + 1, EVIDENCE, EVIDENCE)
+#: What is kept of each window behind the choices: no signal looks at the others.
+_LAST: Final = (EVIDENCE, PASSED, PATIENCE)
 #: From here on a hash is handed to a sketch as the float that it takes such an integer for: to
 #: find that out by itself takes the sketch eight times as long, for half of all pairs.
 _AS_FLOAT: Final = 2**63
@@ -53,6 +53,7 @@ class Profile:
         "chosen_number",
         "chosen_s",
         "first_s",
+        "gap_s",
         "habit_choices",
         "habit_requests",
         "life",
@@ -90,6 +91,8 @@ class Profile:
         #: When it made its latest choice, and the number that the pair's id ends in.
         self.chosen_s = 0.0
         self.chosen_number: int | None = None
+        #: How long after the one before.
+        self.gap_s = 0.0
         #: The popular pair (its hash's lower half) that it came back to last.
         self.returned_to = 0
         #: Whether the population has unlearned the running day.
@@ -174,10 +177,11 @@ class Profile:
         new_pairs: float,
         choices: int,
         evidence: float,
+        patience: float = 0.0,
     ) -> None:
         """Count in the window of each scale that the time falls into."""
         for window in self.windows:
-            window.count(ts, requests, load, new_pairs, choices, evidence)
+            window.count(ts, requests, load, new_pairs, choices, evidence, patience)
 
     @property
     def is_raised(self) -> bool:
@@ -222,10 +226,10 @@ class Profile:
         heights: list[list[float]] = []
         calm: list[list[float] | None] = []
         for n, window in enumerate(self.windows):
-            end, usual = _ENDS[n], window.calm
-            windows.append(window.to_wire()[:end])
-            heights.append(window.heights.to_wire()[: end - LOAD])
-            calm.append(None if usual is None else usual.to_wire()[: end - LOAD])
+            last, usual = _LAST[n], window.calm
+            windows.append(window.to_wire(last))
+            heights.append(window.heights.to_wire(last))
+            calm.append(None if usual is None else usual.to_wire(last))
         return msgspec.msgpack.encode(
             ProfileWire(
                 version=VERSION,
@@ -246,6 +250,7 @@ class Profile:
                 habit_choices=(self.habit_choices.days, self.habit_choices.mean_log),
                 standing=self.standing,
                 choice=(self.chosen_s, self.chosen_number, self.returned_to),
+                gap_ms=round(1_000 * self.gap_s),
             )
         )
 
@@ -273,11 +278,11 @@ class Profile:
                 f"profile of version {wire.version}; this pairwatch knows up to {VERSION}"
             )
         profile = cls(wire.first_s, mark)
-        kept = zip(profile.windows, wire.windows, wire.heights, wire.calm, strict=True)
-        for window, counts, heights, calm in kept:
-            window.restore(counts)
-            window.heights = Heights.from_wire(heights)
-            window.calm = None if calm is None else Heights.from_wire(calm)
+        kept = zip(profile.windows, wire.windows, wire.heights, wire.calm, _LAST, strict=True)
+        for window, counts, heights, calm, last in kept:
+            window.restore(counts, last)
+            window.heights = Heights.from_wire(heights, last)
+            window.calm = None if calm is None else Heights.from_wire(calm, last)
         profile.reached, profile.taken_back = wire.reached, wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read
@@ -290,4 +295,5 @@ class Profile:
         profile.habit_choices = Habit(*wire.habit_choices)
         profile.standing = wire.standing
         profile.chosen_s, profile.chosen_number, profile.returned_to = wire.choice
+        profile.gap_s = wire.gap_ms / 1_000
         return profile

@@ -41,3 +41,5 @@ class ProfileWire(msgspec.Struct, array_like=True):
     # When the latest choice was made, the number that its pair's id ends in, and the pair (hash)
     # that it came back to last.
     choice: tuple[float, int | None, int] = (0.0, None, 0)
+    # How long after the one before.
+    gap_ms: int = 0

@@ -6,7 +6,9 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-Measure = Literal["requests", "new_pairs", "choices", "evidence", "rare_reads"]
+Measure = Literal[
+    "requests", "new_pairs", "choices", "evidence", "rare_reads", "passed", "patience"
+]
 #: What each measure tells of; a ban wants two kinds to agree.
 Kind = Literal["throughput", "coverage", "long tail"]
 
@@ -34,7 +36,14 @@ _WORDS: dict[str, _Words] = {
         "e", "evidence of a copying program (10 is ten to one)", "decibans", "long tail"
     ),
     "rare_reads": _Words("l", "pairs opened as only a copier would", "pairs", "long tail"),
+    "passed": _Words("p", "new pairs shown in a row and none of them opened", "pairs", "coverage"),
+    "patience": _Words(
+        "s", "evidence of a patient program (10 is ten to one)", "decibans", "long tail"
+    ),
 }
+
+
+_LEAST = {"evidence": 20.0, "rare_reads": 5.0, "passed": 600.0, "patience": 60.0}
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -54,6 +63,9 @@ class Signal(msgspec.Struct, frozen=True):
         `models.pace`; down to zero. Decibans: 10 are odds of ten to one, 20 of a hundred.
         `rare_reads`: those of its choices that a copier would have made, by the evidence in them,
         see `models.popularity`; what speaks against one counts negatively, down to zero.
+        `passed`: new pairs on page after page since it last opened any.
+        `patience`: what its choices say together by how rare the pairs are, and how evenly one
+        follows the other, which speaks as the pair does: customers have machines, too.
     scale_s
         The window's length, one of `SCALES_S`; `rare_reads` of a day go on to the next and fade.
     usual, excess
@@ -72,14 +84,14 @@ class Signal(msgspec.Struct, frozen=True):
         """Whether a day's time sets it no bound: machines tire of no request, and what is read as
         a copier reads goes on from where the last day ended.
         """
-        return self.measure == "requests" or (
+        return self.measure in ("requests", "passed", "patience") or (
             self.measure == "rare_reads" and self.scale_s == DAY_S
         )
 
     @property
     def is_evidence(self) -> bool:
         """Whether it weighs what was done instead of counting it."""
-        return self.measure in ("evidence", "rare_reads")
+        return self.measure in ("evidence", "rare_reads", "patience")
 
     @property
     def least(self) -> float:
@@ -87,9 +99,11 @@ class Signal(msgspec.Struct, frozen=True):
 
         Or made-up accounts by the million, one request each, would make suspects of all who do
         more. Of counts chance sets it. Evidence has odds of its own: a hundred to one, and more
-        than one page of what is read as copiers read.
+        than one page of what is read as copiers read. Over all
+        that a program opens in a day chance alone makes a thousand to one, and in a thousand days
+        a million. And anybody may turn ten long pages.
         """
-        return {"evidence": 20.0, "rare_reads": 5.0}.get(self.measure, 0.0)
+        return _LEAST.get(self.measure, 0.0)
 
     @property
     def kind(self) -> Kind:

@@ -211,7 +211,7 @@ def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population)
     if signal.is_evidence:
         # What a copier opens is too much in any number; what people open in a day is not.
         tail, scale_s = population.tail("choices", DAY_S) or tail, DAY_S
-    elif signal.measure == "new_pairs":
+    elif signal.measure in ("new_pairs", "passed"):
         window = profile.windows[SCALES_S.index(signal.scale_s)]
         requests_per_unit = min(1.0, window.requests / max(window.new_pairs, 1.0))
     per_window = tail.level(_THROTTLE_SHARE) * requests_per_unit

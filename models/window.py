@@ -17,16 +17,19 @@ LOAD: Final = 2
 NEW_PAIRS: Final = 3
 CHOICES: Final = 4
 EVIDENCE: Final = 5
+PASSED: Final = 6
+PATIENCE: Final = 7
 _NEVER_S: Final = float("-inf")
 
 
 class Heights:
     """The counts at which a look is due, by place; the first of anything is worth one."""
 
-    __slots__ = ("choices", "evidence", "load", "new_pairs")
+    __slots__ = ("choices", "evidence", "load", "new_pairs", "passed", "patience")
 
     def __init__(self) -> None:
-        self.load = self.new_pairs = self.choices = self.evidence = 1.0
+        self.load = self.new_pairs = self.choices = 1.0
+        self.evidence = self.passed = self.patience = 1.0
 
     def at(self, place: int) -> float:
         """Return the height at a place, from `LOAD` on."""
@@ -34,7 +37,11 @@ class Heights:
             return self.load
         if place == NEW_PAIRS:
             return self.new_pairs
-        return self.evidence if place == EVIDENCE else self.choices
+        if place == CHOICES:
+            return self.choices
+        if place == EVIDENCE:
+            return self.evidence
+        return self.passed if place == PASSED else self.patience
 
     def put(self, place: int, height: float) -> None:
         """Change the height at a place."""
@@ -42,20 +49,32 @@ class Heights:
             self.load = height
         elif place == NEW_PAIRS:
             self.new_pairs = height
+        elif place == CHOICES:
+            self.choices = height
         elif place == EVIDENCE:
             self.evidence = height
+        elif place == PASSED:
+            self.passed = height
         else:
-            self.choices = height
+            self.patience = height
 
-    def to_wire(self) -> list[float]:
-        """Return all of them, by place."""
-        return [self.load, self.new_pairs, self.choices, self.evidence]
+    def copy(self) -> Heights:
+        """Return the same heights once more."""
+        heights = Heights()
+        heights.load, heights.new_pairs, heights.choices = self.load, self.new_pairs, self.choices
+        heights.evidence, heights.passed = self.evidence, self.passed
+        heights.patience = self.patience
+        return heights
+
+    def to_wire(self, last: int) -> list[float]:
+        """Return those up to the choices by place, and the one at a place behind them."""
+        return [self.load, self.new_pairs, self.choices, self.at(last)]
 
     @classmethod
-    def from_wire(cls, wire: Sequence[float]) -> Heights:
+    def from_wire(cls, wire: Sequence[float], last: int) -> Heights:
         """Take up what `to_wire` returned, or the beginning of it."""
         heights = cls()
-        for place, height in enumerate(wire, LOAD):
+        for place, height in zip((LOAD, NEW_PAIRS, CHOICES, last), wire, strict=False):
             heights.put(place, height)
         return heights
 
@@ -84,6 +103,8 @@ class Window:
         "heights",
         "load",
         "new_pairs",
+        "passed",
+        "patience",
         "requests",
         "scale_s",
         "start_s",
@@ -98,6 +119,9 @@ class Window:
         self.new_pairs = 0.0
         self.choices = 0
         self.evidence = 0.0
+        #: New pairs since it last opened any.
+        self.passed = 0.0
+        self.patience = 0.0
         self.heights = Heights()
         #: The heights to go back to with the next window, where they were raised in a suspicious
         #: one.
@@ -109,7 +133,11 @@ class Window:
             return self.load
         if place == NEW_PAIRS:
             return self.new_pairs
-        return self.evidence if place == EVIDENCE else float(self.choices)
+        if place == CHOICES:
+            return float(self.choices)
+        if place == EVIDENCE:
+            return self.evidence
+        return self.passed if place == PASSED else self.patience
 
     def count(
         self,
@@ -119,13 +147,19 @@ class Window:
         new_pairs: float,
         choices: int,
         evidence: float,
+        patience: float = 0.0,
     ) -> None:
-        """Count what happened at `ts` (Unix seconds)."""
+        """Count what happened at `ts` (Unix seconds).
+
+        Evidence and patience may be negative; what they add up to is not.
+        """
         scale_s = self.scale_s
         if ts >= self.start_s + scale_s:
             self.start_s = ts - ts % scale_s
             self.requests, self.load, self.new_pairs = requests, load, new_pairs
             self.choices, self.evidence = choices, evidence if evidence > 0 else 0.0
+            self.passed = 0.0 if choices else new_pairs
+            self.patience = patience if patience > 0 else 0.0
             self.calm_down()
         elif ts >= self.start_s - scale_s:
             # A window early is an ordinary delay; anything earlier belongs to windows that
@@ -137,11 +171,17 @@ class Window:
                 self.choices += choices
                 weighed = self.evidence + evidence
                 self.evidence = weighed if weighed > 0 else 0.0
+                self.passed = 0.0
+            else:
+                self.passed += new_pairs
+            if patience:
+                weighed = self.patience + patience
+                self.patience = weighed if weighed > 0 else 0.0
 
     def raise_height(self, place: int, height: float) -> None:
         """Look again at this count within the window, and at the usual one in the next."""
         if self.calm is None:
-            self.calm = Heights.from_wire(self.heights.to_wire())
+            self.calm = self.heights.copy()
         self.heights.put(place, height)
 
     def calm_down(self) -> None:
@@ -156,23 +196,33 @@ class Window:
     def excuse(self) -> None:
         """Count anew what is judged, and look at it afresh; requests remain."""
         self.look_afresh()
-        self.load = self.new_pairs = self.evidence = 0.0
+        self.load = self.new_pairs = self.evidence = self.passed = self.patience = 0.0
         self.choices = 0
 
-    def to_wire(self) -> list[int | float]:
-        """Return the beginning and the counts, by position."""
+    def to_wire(self, last: int) -> list[int | float]:
+        """Return the beginning, the counts up to the choices, and that at one place behind them.
+
+        It begins at a whole second, which takes half the space.
+        """
         return [
-            self.start_s,
+            int(self.start_s) if self.start_s > 0 else self.start_s,
             self.requests,
             self.load,
             self.new_pairs,
             self.choices,
-            self.evidence,
+            self.at(last),
         ]
 
-    def restore(self, wire: Sequence[float]) -> None:
+    def restore(self, wire: Sequence[float], last: int) -> None:
         """Take up what `to_wire` returned, or the beginning of it: the rest is none."""
-        values = [*wire, *self.to_wire()[len(wire) :]]
-        self.start_s, self.load, self.new_pairs = values[START], values[LOAD], values[NEW_PAIRS]
+        values = [*wire, *self.to_wire(last)[len(wire) :]]
+        self.start_s = float(values[START])
+        self.load, self.new_pairs = float(values[LOAD]), float(values[NEW_PAIRS])
         self.requests, self.choices = int(values[REQUESTS]), int(values[CHOICES])
-        self.evidence = values[EVIDENCE]
+        value = float(values[-1])
+        if last == EVIDENCE:
+            self.evidence = value
+        elif last == PASSED:
+            self.passed = value
+        else:
+            self.patience = value

@@ -9,6 +9,9 @@ from models.signals import DAY_S, Signal
 
 SCENARIO = Scenario(
     name="slow-drip",
-    signals=(Signal("rare_reads", DAY_S, usual=1, excess=30),),
+    signals=(
+        Signal("rare_reads", DAY_S, usual=1, excess=30),
+        Signal("patience", DAY_S, usual=3, excess=60),
+    ),
     stake=3,
 )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from models.config import DetectionConfig
 from models.decision import Decision
 from models.request import Request
+from models.window import CHOICES
 from tests.contract import assert_valid_decision
 from tests.models.traffic import (
     DAY_S,
@@ -182,7 +183,9 @@ def test_what_an_account_did_counts_the_same_whoever_else_was_there() -> None:
         alone.observe([one for one in log() if one.account_id == account])
         mine, theirs = alone.profile(account), together.profile(account)
         # Requests, their load and new pairs; choices ask who else has read a pair.
-        assert [w.to_wire()[:4] for w in mine.windows] == [w.to_wire()[:4] for w in theirs.windows]
+        assert [w.to_wire(CHOICES)[:4] for w in mine.windows] == [
+            w.to_wire(CHOICES)[:4] for w in theirs.windows
+        ]
         assert mine.recent.to_wire() == theirs.recent.to_wire()
         assert mine.life_pairs == theirs.life_pairs
 

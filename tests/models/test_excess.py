@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from models import profile as profile_module
 from models.decision import Decision
 from models.request import Request
+from models.window import CHOICES
 from tests.models.traffic import DAY_S, HOUR_S, MIDNIGHT_S, Partition, request, traffic
 
 _DAYS = 3
@@ -117,7 +118,10 @@ def test_nothing_changes_for_others(kind: str) -> None:
 
 def test_every_request_of_a_flood_is_counted() -> None:
     found, expected = judged("generates").profile("flooder"), judged_in_full("generates")
-    assert found.windows[-1].to_wire()[:3] == expected.profile("flooder").windows[-1].to_wire()[:3]
+    assert (
+        found.windows[-1].to_wire(CHOICES)[:3]
+        == expected.profile("flooder").windows[-1].to_wire(CHOICES)[:3]
+    )
 
 
 def test_a_flood_is_judged_in_full_once_a_second_and_told_of_as_excess() -> None:

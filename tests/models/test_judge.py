@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from functools import cache
 from itertools import chain
 
@@ -218,3 +219,62 @@ def test_an_api_that_reads_what_people_read_all_day_is_left_alone() -> None:
         ]
     )
     assert not partition.decisions
+
+
+def kept_time(account: str, pairs: list[str], *, even: bool) -> list[Request]:
+    """Return views two minutes apart: exactly, or as people are."""
+    rng, ts, log = random.Random(8), TODAY_S, []
+    for n, pair in enumerate(pairs):
+        ts += 120.0 if even else rng.lognormvariate(4.2, 1.2)
+        log.append(request(account, ts, pair_ids=[pair], request_id=f"{account}.{n}"))
+    return log
+
+
+def test_keeping_time_makes_a_copier_known_sooner_and_nobody_who_reads_what_is_popular() -> None:
+    rng = random.Random(9)
+    unread = [rare(n) for n in range(20)]
+    popular = [f"pair_{min(int(rng.paretovariate(0.6)), CATALOGUE)}" for _ in range(600)]
+    said = {}
+    for name, pairs, even in (
+        ("clockwork", unread, True),
+        ("copier", unread, False),
+        ("frame", popular, True),
+    ):
+        partition = experienced()
+        partition.observe(kept_time(name, pairs, even=even))
+        said[name] = partition.profile(name).windows[-1].patience
+        level = partition.detector.population.tail("patience", DAY_S).level(0.001)  # type: ignore[union-attr]
+    assert said["clockwork"] > 1.2 * said["copier"] > 0
+    assert said["frame"] < level / 2
+
+
+def pages(account: str, shown: Iterable[list[str]]) -> list[Request]:
+    return [
+        request(account, TODAY_S + 25 * n, action="search", pair_ids=pair_ids)
+        for n, pair_ids in enumerate(shown)
+    ]
+
+
+def test_page_after_page_of_what_is_new_is_a_harvest_unless_some_of_it_is_opened() -> None:
+    unread = [[rare(40 * n + m) for m in range(40)] for n in range(100)]
+    partition = experienced()
+    decisions = partition.observe(pages("harvester", unread)).decisions
+    assert decisions
+    assert decisions[0].scenario == "page-harvest"
+    assert decisions[0].limit_per_minute is not None
+    assert decisions[0].limit_per_minute < 1
+    log = pages("scroller", unread)
+    for n in range(10, 100, 10):
+        opened = request("scroller", TODAY_S + 25 * n + 9, pair_ids=[f"pair_{n}"])
+        log.insert(n + n // 10, opened)
+    partition = experienced()
+    partition.observe(log)
+    assert partition.profile("scroller").windows[1].passed <= 600
+    assert "page-harvest" not in {one.scenario for one in partition.decisions}
+
+
+def test_a_program_that_reads_the_same_page_again_and_again_harvests_nothing() -> None:
+    partition = experienced()
+    partition.observe(pages("poller", [[f"pair_{m}" for m in range(60)]] * 140))
+    assert partition.profile("poller").windows[1].passed < 70
+    assert partition.decisions == []

@@ -1,12 +1,13 @@
-"""How soon one choice follows another, and whether it is the next by number."""
+"""How soon and how evenly one choice follows another, and whether it is the next by number."""
 
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
-from models.pace import ACT_S, CLASSES, Pace, number_of
+from models.pace import ACT_S, CLASSES, EVEN_CLASSES, Pace, number_of
 
 
 def test_what_follows_faster_than_people_follow_speaks_for_a_program() -> None:
@@ -34,6 +35,33 @@ def test_over_honest_choices_haste_is_no_gain_whatever_their_pace() -> None:
 
 def test_what_is_fetched_with_a_page_is_one_act() -> None:
     assert Pace().haste(ACT_S / 2) == 0
+    assert Pace().evenness(ACT_S / 2, 20.0) == Pace().evenness(20.0, 0.0) == 0
+
+
+def test_keeping_time_speaks_for_a_program_whether_fast_or_slow() -> None:
+    pace = Pace()
+    for gap_s in (1.0, 20.0, 900.0):
+        said = [pace.evenness(gap_s, gap_s * times) for times in (1.0, 1.5, 4.0, 100.0)]
+        assert said == sorted(said, reverse=True)
+        assert said[0] > 2 > 0 > said[-1]
+        assert pace.evenness(gap_s, gap_s * 1.5) == pace.evenness(gap_s * 1.5, gap_s)
+
+
+def test_a_service_whose_clients_keep_time_makes_it_usual() -> None:
+    rng, pace = random.Random(5), Pace()
+    for _ in range(2_000):
+        pace.learn(rng.lognormvariate(3.0, 0.05), None, None, 20.0)
+    assert pace.evenness(20.0, 20.0) < 0
+
+
+def test_over_honest_choices_evenness_is_no_gain_however_even_they_are() -> None:
+    for sigma in (0.3, 1.5):
+        rng, pace = random.Random(6), Pace()
+        gaps = [max(rng.lognormvariate(2.0, sigma), ACT_S) for _ in range(25_001)]
+        for before_s, gap_s in pairwise(gaps[:20_000]):
+            pace.learn(gap_s, None, None, before_s)
+        said = [pace.evenness(gap_s, before_s) for before_s, gap_s in pairwise(gaps[20_000:])]
+        assert sum(10 ** (one / 10) for one in said) / len(said) <= 1.05
 
 
 def test_walking_by_number_speaks_for_a_program_unless_people_do() -> None:
@@ -70,7 +98,7 @@ def test_what_is_told_is_learned_elsewhere_and_nothing_of_another_shape() -> Non
     other.merge(one.tell())
     assert other.haste(1.0) < 1
     assert other.step(1, 2) == 0
-    for told in ([1], [-1] * (CLASSES + 2)):
+    for told in ([1], [-1] * (CLASSES + 2), [1] * (CLASSES + 3)):
         with pytest.raises(ValueError, match="shape"):
             other.merge(told)
 
@@ -85,3 +113,17 @@ def test_taken_up_again_it_says_the_same() -> None:
         for _ in range(100):
             one.learn(2.0, 1, 7)
     assert again.to_wire() == pace.to_wire()
+
+
+def test_what_was_kept_or_told_before_evenness_was_known_is_taken_up() -> None:
+    rng, pace = random.Random(7), Pace()
+    for _ in range(1_000):
+        pace.learn(rng.lognormvariate(1.0, 1.0), 1, 2)
+    counts, renew_at, untold, said, step = pace.to_wire()
+    assert (len(counts), len(said)) == (CLASSES + 2 + EVEN_CLASSES, CLASSES + EVEN_CLASSES)
+    again, other = Pace(), Pace()
+    again.restore((counts[: CLASSES + 2], renew_at, untold[: CLASSES + 2], said[:CLASSES], step))
+    assert again.to_wire() == pace.to_wire()
+    other.merge(untold[: CLASSES + 2])
+    assert other.haste(1.0) == pytest.approx(pace.haste(1.0), abs=1)
+    assert other.evenness(20.0, 20.0) == Pace().evenness(20.0, 20.0)

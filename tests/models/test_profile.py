@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.profile import Profile, StateVersionError
+from models.profile_state import ProfileWire
 from models.signals import DAY_S, HOUR_S, MINUTE_S, SCALES_S
-from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS
-from tests.models.traffic import MIDNIGHT_S, Partition, request
+from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
+from tests.models.traffic import MIDNIGHT_S, Partition, in_order, request
 
 BYTES_MAX = 2_048
 WIDE = "\U0001f600"
@@ -63,13 +64,14 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     for n in range(12):
         profile.add_sample(f"{n:04d}" + "0" * 12)
     third = 1 / 3
-    for window in profile.windows:
-        window.restore([1.7e9 + third, 2**40, third, third, 2**40, third])
-        for place in (LOAD, NEW_PAIRS, CHOICES, EVIDENCE):
+    for window, last in zip(profile.windows, (EVIDENCE, PASSED, PATIENCE), strict=True):
+        window.restore([MIDNIGHT_S, 2**32 - 1, third, third, 2**32 - 1, third], last)
+        for place in (LOAD, NEW_PAIRS, CHOICES, last):
             window.heights.put(place, third)
             window.raise_height(place, third)
-    profile.reached = {f"{n:02d}": 120 for n in range(11)}
+    profile.reached = {f"{n:02d}": 120 for n in range(13)}
     profile.chosen_s, profile.chosen_number, profile.returned_to = third, 10**15 - 1, 2**32 - 1
+    profile.gap_s = DAY_S - 0.001
     profile.rare = profile.rare_height = profile.read = third
     for habit in (profile.habit_requests, profile.habit_choices):
         for n in range(400):
@@ -169,6 +171,39 @@ def test_evidence_never_falls_below_zero_and_its_reads_begin_anew_there() -> Non
     assert (profile.rare, profile.read) == (0, 0)
     profile.weigh(5.0)
     assert (profile.rare, profile.read) == (5, 1)
+
+
+def test_what_was_passed_over_counts_until_a_pair_is_opened_and_within_the_hour() -> None:
+    profile = Profile(MIDNIGHT_S, 0)
+    for n in range(3):
+        profile.count(MIDNIGHT_S + n, 1, 1.0, 40.0, 0, 0.0)
+    assert profile.windows[1].passed == 120
+    profile.count(MIDNIGHT_S + 3, 1, 1.0, 0.0, 0, 0.0)
+    assert profile.windows[1].passed == 120
+    profile.count(MIDNIGHT_S + 4, 1, 1.0, 1.0, 1, 0.0)
+    assert profile.windows[1].passed == 0
+    profile.count(MIDNIGHT_S + 5, 1, 1.0, 40.0, 0, 0.0)
+    profile.count(MIDNIGHT_S + HOUR_S, 1, 1.0, 30.0, 0, 0.0)
+    assert profile.windows[1].passed == 30
+
+
+def test_patience_goes_on_all_day_and_never_falls_below_zero() -> None:
+    profile = Profile(MIDNIGHT_S, 0)
+    said = [(-5.0, 0.0), (4.0, 4.0), (3.0, 7.0), (-2.0, 5.0), (-9.0, 0.0), (6.0, 6.0)]
+    for n, (patience, sum_of_it) in enumerate(said):
+        profile.count(MIDNIGHT_S + n * HOUR_S, 1, 1.0, 1.0, 1, 0.0, patience)
+        assert profile.windows[-1].patience == sum_of_it
+
+
+def test_a_row_from_before_pages_and_evenness_were_judged_is_taken_up() -> None:
+    profile = profile_at(*(MIDNIGHT_S + 40.0 * n for n in range(30)))
+    fields = msgspec.msgpack.decode(profile.to_bytes())
+    *older, _ = fields
+    at = ProfileWire.__struct_fields__.index("windows")
+    older[at] = [older[at][0], *(window[:5] for window in older[at][1:])]
+    older[at + 1] = [older[at + 1][0], *(heights[:3] for heights in older[at + 1][1:])]
+    again = Profile.from_bytes(msgspec.msgpack.encode(older), 0)
+    assert in_order(again.to_bytes()) == in_order(profile.to_bytes())
 
 
 def test_samples_are_the_latest_and_few() -> None:

@@ -22,12 +22,20 @@ def test_a_patient_copy_is_throttled_long_before_it_is_complete(told: Told, atta
     assert decisions[0].evidence.catalogue_share < 0.05
 
 
-def test_a_reason_says_how_much_of_what_was_opened_follows_the_catalogue(told: Told) -> None:
+def test_reasons_say_how_much_of_what_was_opened_follows_the_catalogue(told: Told) -> None:
     for decision in told.decisions:
-        reason, level = decision.reasons
-        assert (reason.unit, reason.expected) == ("%", 0)
-        assert 50 <= reason.observed <= 100
+        *reasons, level = decision.reasons
+        (share,) = [reason for reason in reasons if reason.unit == "%"]
+        assert share.expected == 0
+        assert 50 <= share.observed <= 100
         assert level.observed >= level.expected
+
+
+def test_who_keeps_time_is_told_so(told: Told) -> None:
+    (decisions,) = told.about("slow-drip")
+    (patience,) = [one for one in decisions[0].reasons[:-1] if "patient program" in one.signal]
+    assert patience.unit == "decibans per day"
+    assert patience.observed > 60 > patience.expected
 
 
 def test_no_customer_is_stopped_beside_a_patient_copy(told: Told) -> None:
