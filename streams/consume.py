@@ -43,6 +43,11 @@ class Log:
         self._consumer = consumer
         self._ends = ends
 
+    @property
+    def partitions(self) -> list[int]:
+        """The topic's partitions."""
+        return [each.partition for each in self._ends]
+
     async def backlog(self) -> AsyncIterator[Record]:
         """Yield what stood in the topic when it was opened, in order within each partition.
 

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import click
@@ -37,6 +38,7 @@ from streams.control.about import (
     to_subject,
     what_became,
 )
+from streams.control.heeded import watching
 from streams.control.messages import encode
 from streams.control.say import say, signed, signing_key
 from streams.control.wording import describe
@@ -76,9 +78,17 @@ class Speaker:
             click.echo(text)
 
     def say(
-        self, build: Callable[..., Control], about: Decision | None = None, **what: Any
+        self,
+        build: Callable[..., Control],
+        about: Decision | None = None,
+        *,
+        is_last: bool = True,
+        **what: Any,
     ) -> None:
-        """Write a message (about a decision), and show it once Kafka has it."""
+        """Write a message (about a decision), and show it once Kafka has it.
+
+        A person is also told whether workers take it up; of several in a row, by the last.
+        """
         if about is not None:
             what |= {"subject": subject_of(about), "decision_id": about.decision_id}
         message = signed(
@@ -91,15 +101,22 @@ class Speaker:
             ),
             self._key,
         )
-        place = asyncio.run(say(message, self._settings))
         if self._as_json:
+            place = asyncio.run(say(message, self._settings))
             told: dict[str, Any] = {"message": msgspec.Raw(encode(message)), **place._asdict()}
             if about is not None:
                 told["decision"] = about
             click.echo(msgspec.json.encode(told))
         else:
+            asyncio.run(self._say_and_watch(message, watch=is_last))
+
+    async def _say_and_watch(self, message: Control, *, watch: bool) -> None:
+        async with watching(self._settings) if watch else nullcontext() as heeded:
+            place = await say(message, self._settings)
             where = f"{place.topic}[{place.partition}] offset {place.offset}"
             click.echo(f"said: {describe(message)} ({where})")
+            if heeded is not None:
+                click.echo(await heeded(message))
 
 
 def _login() -> str:
@@ -176,8 +193,8 @@ def release(speaker: Speaker, scope: str, values: tuple[str, ...]) -> None:
 
     It may be judged anew; `overturn` says that the decision was wrong, `allow` keeps it away.
     """
-    for value in values:
-        speaker.say(Release, subject=to_subject(scope, value))
+    for n, value in enumerate(values, 1):
+        speaker.say(Release, subject=to_subject(scope, value), is_last=n == len(values))
 
 
 @_command("approve")

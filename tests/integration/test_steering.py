@@ -105,7 +105,8 @@ async def test_what_is_lifted_and_allowed_stays_so_through_a_crash(
         await produce(settings, [*people(), *copying("copier", NIGHT_S, 400)])
         [first, *_] = await decisions(settings, lambda found: bool(found))
         assert (first.value, first.action, first.simulated) == ("copier", "throttle", False)
-        await pairwatch(settings, "release", "account", "copier", "--why", "spoke to them")
+        said = await pairwatch(settings, "release", "account", "copier", "--why", "spoke to them")
+        assert "taken up: it holds for all accounts" in said
         lifted = (
             await decisions(
                 settings, lambda found: found[-1:] != [] and found[-1].action == "release"
@@ -147,7 +148,8 @@ async def test_what_nobody_has_signed_steers_nothing(settings: Settings, tmp_pat
     )
     with worker(settings, tmp_path) as running:
         await running.ready()
-        await pairwatch(stranger, "mode", "shadow", "--why", "mischief")
+        said = await pairwatch(stranger, "mode", "shadow", "--why", "mischief")
+        assert "not taken up within" in said
         letters = await read(settings, settings.topics.dead_letters, lambda found: bool(found))
         assert b"bad-signature" in (letters[0].value or b"")
         samples = await running.metrics()
@@ -205,9 +207,10 @@ async def test_a_group_is_reviewed_and_once_a_person_approves_its_new_members_ar
     group = [one for n in range(6) for one in copying(f"c{n}", NIGHT_S, 150, links=links)]
     with worker(settings, tmp_path) as running:
         await produce(settings, [*people(), *sorted(group, key=lambda one: one.ts)])
-        told = await decisions(settings, lambda found: any(d.action == "review" for d in found))
-        review = next(decision for decision in told if decision.action == "review")
-        assert (review.scope, review.value) == ("group", "payment:fp_9")
+        about = "payment:fp_9"
+        told = await decisions(settings, lambda found: any(d.value == about for d in found))
+        review = next(decision for decision in told if decision.value == about)
+        assert (review.scope, review.action) == ("group", "review")
         assert len(review.evidence.linked_accounts) >= 2
         await pairwatch(
             settings,

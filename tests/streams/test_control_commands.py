@@ -24,6 +24,7 @@ from streams import topics
 from streams.commands import CONTROL_COMMANDS, cli
 from streams.commands.audit import styled
 from streams.consume import Record, open_log
+from streams.control import heeded
 from streams.control.audit import Entry, Query, Reader
 from streams.control.messages import decode, encode
 from streams.control.verifier import Verifier
@@ -51,6 +52,7 @@ class Office:
             "PAIRWATCH_KAFKA__BROKERS": settings.kafka.brokers,
             "PAIRWATCH_TOPICS__DECISIONS": settings.topics.decisions,
             "PAIRWATCH_TOPICS__CONTROL": settings.topics.control,
+            "PAIRWATCH_TOPICS__NOTICES": settings.topics.notices,
             "PAIRWATCH_CONTROL__KEYS_FILE": str(keys),
         }
 
@@ -116,9 +118,10 @@ class Office:
 
 @pytest.fixture
 async def office_without_topics(
-    settings_for_broker: Settings, tmp_path: Path
+    settings_for_broker: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Office]:
-    """A desk whose topics nobody has created yet."""
+    """A desk whose topics nobody has created yet, and no worker."""
+    monkeypatch.setattr(heeded, "HEEDED_TIMEOUT_S", 0.2)
     kafka = settings_for_broker.kafka
     async with running(AIOKafkaProducer(**client_arguments(kafka)), kafka) as producer:
         office = Office(settings_for_broker, producer, tmp_path / "keys")
@@ -135,6 +138,7 @@ async def office(office_without_topics: Office, settings_for_broker: Settings) -
         await admin.create_topics(
             [
                 NewTopic(names.decisions, 2, 1),
+                NewTopic(names.notices, 2, 1),
                 NewTopic(names.control, 1, 1, topic_configs=by_producer),
             ]
         )
@@ -238,20 +242,36 @@ async def test_a_duration_ends_that_long_after_it_was_said(office: Office) -> No
 
 async def test_many_accounts_are_released_with_one_call(office: Office) -> None:
     result = await office.run("release", "account", "a", "b", "c", "--why", "wrong pairs")
-    assert [line.split(" (")[0] for line in result.stdout.splitlines()] == [
+    *lines, taken_up = result.stdout.splitlines()
+    assert [line.split(" (")[0] for line in lines] == [
         f"said: release account {name}" for name in "abc"
     ]
+    assert taken_up.startswith("not taken up"), "no worker runs here"
     assert len(await office.log()) == 3
 
 
-async def test_a_person_reads_one_line_and_is_named_by_their_login(office: Office) -> None:
+async def test_a_person_reads_what_was_said_and_is_named_by_their_login(office: Office) -> None:
     office.env["LOGNAME"] = "jo"
     result = await office.run("mode", "enforce", "--why", "a week without a false alarm")
     assert result.exit_code == 0
     (message,) = await office.log()
     assert message.by == "jo"
-    assert result.stdout.startswith("said: mode enforce for the whole service (")
-    assert result.stdout.endswith(".control[0] offset 0)\n")
+    said, taken_up = result.stdout.splitlines()
+    assert said.startswith("said: mode enforce for the whole service (")
+    assert said.endswith(".control[0] offset 0)")
+    assert taken_up.startswith("not taken up within 0.2 s: no worker runs, or none with this key")
+
+
+async def test_who_may_not_look_whether_it_is_taken_up_has_said_it_all_the_same(
+    office: Office,
+) -> None:
+    office.env["PAIRWATCH_TOPICS__NOTICES"] = "none.such"
+    result = await office.run("mode", "enforce", "--why", "a week without a false alarm")
+    assert result.exit_code == 0
+    said, taken_up = result.stdout.splitlines()
+    assert said.startswith("said: mode enforce")
+    assert taken_up.startswith("whether a worker has taken it up can't be seen: there is no topic")
+    assert len(await office.log()) == 1
 
 
 async def test_a_review_is_approved_and_the_operator_sees_whom_that_covers(office: Office) -> None:
@@ -265,7 +285,7 @@ async def test_a_review_is_approved_and_the_operator_sees_whom_that_covers(offic
         *["--for", "2d", "--why", "all of them scrape"],
     )
     assert result.exit_code == 0, result.exception
-    covers, line = result.stdout.splitlines()
+    covers, line, _ = result.stdout.splitlines()
     assert covers == (
         "covers every account with link org:example.com, now and until then; "
         r'the review found 2: ann, "b\u001b[2K"'
