@@ -7,6 +7,7 @@ A crash between any two steps repeats only what those who read can drop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -16,14 +17,17 @@ from typing import Any
 from faust.types import TP
 
 from streams import faults
+from streams.fence import SessionOverError
 from streams.health import Readiness
 from streams.metrics import Metrics
 from streams.outbox import Row
 from streams.settings import Logs
 from streams.shard import Checkpoint, Shard, resume_offsets
-from streams.state_log import SessionOverError, StateLog
+from streams.state_log import StateLog
 from streams.table import StateTable
 from streams.transport import Batch
+
+log = logging.getLogger("pairwatch")
 
 Pending = asyncio.Future[Any]
 
@@ -84,8 +88,8 @@ class Checkpoints:
         self._locks: dict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: The last record taken of each partition: Faust delivers some again.
         self._taken: dict[TP, int] = {}
-        #: Partitions that others had taken over when they were to be written. Their live objects
-        #: have lost a cut and serve until the rebalance that must follow, but no checkpoint.
+        #: Partitions that others had taken over when something was to be written. Their live
+        #: objects have lost it and serve until the rebalance that must follow, but no checkpoint.
         self._lost: set[TP] = set()
         self._failed = False
         self._settled = asyncio.Condition()
@@ -207,14 +211,38 @@ class Checkpoints:
         book.extend(pending)
         faults.reached("decisions-sent")
         if len(book) > PENDING_MAX:
-            await asyncio.gather(*book)
+            await self._acknowledged(tp, book, self._shards)
 
     async def forwarded(self, tp: TP, next_offset: int, pending: list[Pending]) -> None:
         """Note that a batch was passed on, and up to where."""
         book = self._forwarded[tp]
         book.append((next_offset, pending))
         if sum(len(waiting) for _, waiting in book) > PENDING_MAX:
-            await asyncio.gather(*(future for _, waiting in book for future in waiting))
+            every = [future for _, waiting in book for future in waiting]
+            await self._acknowledged(tp, every, self._forwarded)
+
+    async def _acknowledged(
+        self, tp: TP, pending: Iterable[Pending], owned: Mapping[TP, object]
+    ) -> bool:
+        """Wait for what was sent; `False` if the session ended before all of it had left."""
+        mine = owned.get(tp)
+        try:
+            await asyncio.gather(*pending)
+        except SessionOverError:
+            if owned.get(tp) is mine:
+                self._lose(tp)
+            return False
+        return True
+
+    def _lose(self, tp: TP) -> None:
+        """Write nothing more of a partition that is somebody else's; a rebalance must follow."""
+        self._lost.add(tp)
+        log.warning(
+            "%s[%d]: the group has gone on without this worker, which was away for longer than "
+            "its session; whoever has the partition now does again what was not durable",
+            tp.topic,
+            tp.partition,
+        )
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable; return the offsets to commit."""
@@ -248,11 +276,12 @@ class Checkpoints:
     async def _settle_forwarded(self, tps: set[TP]) -> dict[TP, int]:
         """Await what was forwarded before now; what comes meanwhile is for the next time."""
         offsets: dict[TP, int] = {}
-        for tp in tps & self._forwarded.keys():
+        for tp in (tps & self._forwarded.keys()) - self._lost:
             book = self._forwarded[tp]
             for _ in range(len(book)):
                 next_offset, pending = book[0]
-                await asyncio.gather(*pending)
+                if not await self._acknowledged(tp, pending, self._forwarded):
+                    break
                 book.popleft()
                 offsets[tp] = next_offset
                 faults.reached("forwarded")
@@ -284,7 +313,8 @@ class Checkpoints:
             faults.reached("cut")
             if checkpoint.notices_due == checkpoint.reach[2] and not checkpoint.lifts:
                 await held.aclose()  # requests are judged meanwhile
-            await asyncio.gather(*pending)
+            if not await self._acknowledged(tp, pending, self._shards):
+                return {}
             faults.reached("decisions-acknowledged")
             if not await self._write(tp, shard, checkpoint):
                 return {}
@@ -309,7 +339,7 @@ class Checkpoints:
             written = await self._log(tp, shard, rows)
             if written is None:
                 if self._shards.get(tp) is shard:
-                    self._lost.add(tp)
+                    self._lose(tp)
                 return False
             offset = max(offset, written)
             faults.reached(point)

@@ -7,26 +7,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.produce import ProduceRequest
 
+from streams.fence import fence
 from streams.kafka import client_arguments
 from streams.outbox import PRODUCE_TIMEOUT_S, Row, send_rows
 from streams.settings import Kafka
 
 
-class SessionOverError(KafkaError):  # type: ignore[misc]
-    """Rows were not sent: somebody else may have the partition by now."""
-
-    retriable = False
-
-
 class StateLog:
     """Sends rows of state, each request only if the session still lasts as it leaves.
-
-    What a suspended process was about to send would otherwise leave when it wakes up, and fall
-    among what its successor has written since. (Kafka's transactions would fence it off too, with
-    a producer for each partition and markers that Faust's recovery waits for in vain.)
 
     Parameters
     ----------
@@ -54,16 +43,12 @@ class StateLog:
             max_request_size=2 * 2**20,
             request_timeout_ms=int(PRODUCE_TIMEOUT_S * 1_000),
         )
+        fence(self._producer, self._may_send)
         await self._producer.start()
-        client = self._producer.client
-        send = client.send
 
-        async def send_while_it_lasts(node_id: int, request: Any, **arguments: Any) -> Any:
-            if isinstance(request, ProduceRequest) and not self._session_lasts():
-                raise SessionOverError()
-            return await send(node_id, request, **arguments)
-
-        client.send = send_while_it_lasts
+    async def _may_send(self) -> bool:
+        # Whoever waits for an answer may wait through a rebalance: then the rows are stale.
+        return self._session_lasts()
 
     async def stop(self) -> None:
         """Disconnect."""

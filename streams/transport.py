@@ -19,6 +19,8 @@ from faust.types import ConsumerMessage
 from mode.utils.futures import notify
 from mode.utils.queues import FlowControlEvent
 
+from streams.fence import fence
+
 #: Records in a batch: 512 amortise Faust's work for a message to nothing, and judging them keeps
 #: the event loop busy for milliseconds only, so that heartbeats and probes are answered.
 BATCH_RECORDS_MAX = 512
@@ -310,10 +312,23 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self.commit()
 
 
+class FencedProducer(driver.Producer):  # type: ignore[misc]
+    """Sends nothing for a worker on which the group counts no more.
+
+    Nor is anything of one generation sent in the next: all of it is flushed in between.
+    """
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        fence(producer, self.transport.app.is_member)
+        return producer
+
+
 class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """The aiokafka transport with the batching consumer."""
+    """The aiokafka transport with the batching consumer and the fenced producer."""
 
     Consumer = BatchConsumer
+    Producer = FencedProducer
 
 
 def _awake_or_not_s() -> float:

@@ -16,6 +16,7 @@ from faust.exceptions import ConsistencyError
 from streams import group, health, topics
 from streams.app import App, create_app
 from streams.errors import OperatorError
+from streams.fence import SessionOverError
 from streams.settings import Settings
 from streams.state_directory import claimed
 from streams.topic_plan import changelog_topic
@@ -196,11 +197,14 @@ def _set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
+#: Errors for which there is a line of ours.
+_TOLD_IN_ONE_LINE = OperatorError | ConsistencyError | SessionOverError
+
+
 def _is_told(record: logging.LogRecord) -> bool:
     # Faust gives each of its loggers a level of its own, so that theirs can't be set in one place.
     if record.levelno < logging.WARNING:
         return record.name == log.name
-    # Faust logs with a traceback what ends as our one line.
-    return not (
-        record.exc_info and isinstance(record.exc_info[1], OperatorError | ConsistencyError)
-    )
+    # Faust and others log with a traceback what ends as our one line.
+    told = *(record.args or ()), *(record.exc_info or ())
+    return not any(isinstance(each, _TOLD_IN_ONE_LINE) for each in told)
