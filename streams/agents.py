@@ -35,7 +35,7 @@ from streams.outbox import Row
 from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, publish_ends, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
-from streams.shard import JUDGED_AHEAD_MAX, NEWER_STATE_REMEDY, Shard
+from streams.shard import NEWER_STATE_REMEDY, Shard
 from streams.transport import Batch
 
 log = logging.getLogger("pairwatch")
@@ -155,7 +155,7 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
         if lacking:
             await wait_for_others(app, tp, shard, lacking)
         await settle_owed(app, tp)
-        await app.checkpointer.wait_until(tp, lambda shard: shard.ahead < JUDGED_AHEAD_MAX)
+        await app.checkpointer.wait_for_room(tp)
         async with app.checkpointer.working(tp):
             if app.checkpointer.shard(tp) is not shard:
                 return  # the partition is somebody else's
@@ -210,7 +210,7 @@ async def judge_links(app: App, tp: TP, records: list[Any]) -> None:
         else:
             offsets.append(record.offset)
     await settle_owed(app, judged)
-    await app.checkpointer.wait_until(judged, lambda shard: shard.ahead < JUDGED_AHEAD_MAX)
+    await app.checkpointer.wait_for_room(judged)
     async with app.checkpointer.working(judged):
         if app.checkpointer.shard(judged) is not shard:
             return  # the partition is somebody else's

@@ -106,6 +106,15 @@ class Checkpoints:
                 )
             )
 
+    async def wait_for_room(self, tp: TP) -> None:
+        """Wait until a partition may judge another batch before the next checkpoint."""
+        await self.wait_until(tp, lambda shard: shard.has_room(self._accounts_max))
+
+    @property
+    def _accounts_max(self) -> int:
+        """Each partition's part of the live profiles."""
+        return self._accounts_in_memory_max // max(len(self._shards), 1)
+
     def working(self, tp: TP) -> asyncio.Lock:
         """Return the lock to hold while a batch changes a partition's state."""
         return self._locks[tp]
@@ -307,7 +316,10 @@ class Checkpoints:
                 return {}
             shard = self._shards.get(tp)
             checkpoint = shard.begin_checkpoint() if shard is not None else None
-            if shard is None or checkpoint is None:
+            if shard is None:
+                return {}
+            if checkpoint is None:
+                shard.make_room(self._accounts_max)  # others may have joined, to share it with
                 return {}
             pending = self._pending.pop(tp, [])
             faults.reached("cut")
@@ -348,7 +360,7 @@ class Checkpoints:
         self._table.write(tp.partition, rows, changelog_offset=offset)
         faults.reached("table-written")
         self._metrics.rows_written.inc(len(rows))
-        shard.end_checkpoint(checkpoint, self._accounts_in_memory_max // max(len(self._shards), 1))
+        shard.end_checkpoint(checkpoint, self._accounts_max)
         return True
 
     async def _log(self, tp: TP, shard: Shard, rows: list[Row]) -> int | None:

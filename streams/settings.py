@@ -181,7 +181,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     directory: str = "./pairwatch-data"
     checkpoint_interval_s: PositiveFloat = 1.0
-    #: Live profiles kept in memory; the rest wait on disk.
+    #: Live profiles at most; the rest wait on disk, and new ones for a checkpoint if need be.
     accounts_in_memory_max: PositiveInt = 200_000
 
 

@@ -47,6 +47,9 @@ NOTICES_WAITING_MAX = 10_000
 JUDGED_AHEAD_MAX = 50_000
 #: Live groups in each partition: most have one member and take a kilobyte, the largest 64.
 GROUPS_LIVE_MAX = 10_000
+#: Of what may be live, the part that a checkpoint makes room for: what is new can't be let go of
+#: before the next one, and new accounts may come by the million.
+_ROOM_SHARE = 0.2
 #: One account's clock may be this far ahead of everybody's; nothing is lifted early because of it.
 _EXPIRY_MARGIN_S = TS_AHEAD_MAX_S
 _MARKER_KEY = b"m"
@@ -374,11 +377,34 @@ class Shard:
         return self.offset >= requests and self.activity >= activity
 
     def end_checkpoint(self, checkpoint: Checkpoint, accounts_max: int) -> None:
-        """Take note that a checkpoint is durable, and let go of idle accounts above a number."""
+        """Take note that a checkpoint is durable, and make room; see `has_room`."""
         self.durable, self._resume = checkpoint.reach, checkpoint.resume[2]
-        for account_id in self.detector.trim(accounts_max):
+        self.make_room(accounts_max)
+
+    def make_room(self, accounts_max: int) -> None:
+        """Let go of accounts and groups that have been idle longest and are durable."""
+        for account_id in self.detector.trim(_kept_of(accounts_max)):
             self._rows.forget((_PROFILE + account_id, _CHOICES + account_id))
-        self._rows.forget(_GROUP + link for link in self.groups.trim(GROUPS_LIVE_MAX))
+        self._rows.forget(_GROUP + link for link in self.groups.trim(_kept_of(GROUPS_LIVE_MAX)))
+
+    def has_room(self, accounts_max: int) -> bool:
+        """Whether a batch of nothing but new accounts fits in before the next checkpoint.
+
+        Parameters
+        ----------
+        accounts_max
+            Live ones at most. Where that is less than a batch, one fits in at a time.
+        """
+        return (
+            self.ahead < JUDGED_AHEAD_MAX
+            and self.detector.live_accounts <= max(accounts_max - BATCH_RECORDS_MAX, 0)
+            and self.groups.live_groups <= GROUPS_LIVE_MAX - BATCH_RECORDS_MAX
+        )
+
+
+def _kept_of(live_max: int) -> int:
+    """Return how many a checkpoint leaves live, so that there is room until the next one."""
+    return max(live_max - max(int(live_max * _ROOM_SHARE), BATCH_RECORDS_MAX), 0)
 
 
 def resume_offsets(get: Get) -> Reach:

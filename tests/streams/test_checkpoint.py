@@ -28,6 +28,8 @@ from tests.decisions import decision
 LOGS = Logs("by-account", "link-activity", "notices")
 JUDGED, FORWARDED, NOTICES = TP(LOGS.requests, 0), TP("requests", 0), TP(LOGS.notices, 0)
 
+ACCOUNTS_MAX = 3_000
+
 
 class Broker:
     """Stands for the outbox and the table: notes what is written, acknowledges when told."""
@@ -94,15 +96,17 @@ def checkpoints(broker: Broker) -> Checkpoints:
         LOGS,
         broker.apply_notices,
         broker.publish_ends,
-        accounts_in_memory_max=10,
+        accounts_in_memory_max=ACCOUNTS_MAX,
     )
 
 
-def judge(checkpoints: Checkpoints, broker: Broker, account_id: str = "ann") -> Shard:
-    shard = checkpoints.shard(JUDGED)
+def judge(
+    checkpoints: Checkpoints, broker: Broker, account_id: str = "ann", tp: TP = JUDGED
+) -> Shard:
+    shard = checkpoints.shard(tp)
     if shard is None:
         shard = Shard(DetectionConfig(), "1", LOGS, 0, 1, broker.rows.get, lambda: (0, 0))
-        checkpoints.add_shard(JUDGED, shard)
+        checkpoints.add_shard(tp, shard)
     at = shard.offset
     shard.judge([Request(1e9, f"r{at}", account_id, "view")], [at], at + 1)
     return shard
@@ -177,6 +181,26 @@ async def test_nothing_follows_a_checkpoint_that_failed(
     # What was cut out for the failed one would be missing.
     assert await checkpoints.checkpoint({JUDGED}) == {}
     assert broker.written == []
+
+
+async def test_a_partition_makes_room_for_one_that_joins_it(
+    checkpoints: Checkpoints, broker: Broker
+) -> None:
+    for n in range(ACCOUNTS_MAX * 2 // 3):
+        judge(checkpoints, broker, f"p{n}")
+    running = asyncio.create_task(checkpoints.checkpoint({JUDGED}))
+    for _ in range(2):
+        await settle()
+        broker.acknowledge()
+    assert await running
+    await checkpoints.wait_for_room(JUDGED)
+    judge(checkpoints, broker, tp=TP(LOGS.requests, 1))
+    waiting = asyncio.create_task(checkpoints.wait_for_room(JUDGED))
+    await settle()
+    assert not waiting.done()
+    assert await checkpoints.checkpoint({JUDGED}) == {}  # nothing has changed in it
+    await waiting
+    assert checkpoints.live_accounts < ACCOUNTS_MAX // 2
 
 
 async def test_what_a_failing_batch_has_touched_is_not_written(

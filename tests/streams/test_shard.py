@@ -17,7 +17,9 @@ from streams.errors import OperatorError
 from streams.in_force import InForce
 from streams.outbox import Row
 from streams.settings import Logs
-from streams.shard import STATE_VERSION, Checkpoint, Shard, resume_offsets
+from streams.shard import GROUPS_LIVE_MAX, STATE_VERSION, Checkpoint, Shard, resume_offsets
+from streams.transport import BATCH_RECORDS_MAX
+from tests.models.test_groups import copiers, told_of
 
 START_S = 1_709_300_000.0
 LOGS = Logs("requests", "link-activity", "notices")
@@ -108,6 +110,26 @@ def test_writes_only_what_changed(requests: list[Request]) -> None:
     assert begun is not None
     assert [row.key for row in begun.rows if row.key.startswith(b"a")] == [b"a1p0"]
     assert resume_offsets(rows.get) == (len(requests), 0, 0)
+
+
+def test_what_is_new_waits_for_a_checkpoint_once_memory_has_no_room() -> None:
+    [told, *_] = told_of(*copiers(1, 100))
+    rows: dict[bytes, bytes] = {}
+    for accounts_max in (0, 5_000, 40_000):
+        state = shard(rows)
+        first = at = state.offset
+        while at < first + 1.2 * GROUPS_LIVE_MAX:
+            assert state.has_room(accounts_max)  # after a checkpoint always
+            while state.has_room(accounts_max):
+                new = range(at, at + BATCH_RECORDS_MAX)
+                at = new.stop
+                state.judge([Request(START_S, f"r{n}", f"p{n}", "view") for n in new], new, at)
+                others = [msgspec.structs.replace(told, link=f"org:o{n}") for n in new]
+                state.judge_links(others, new, at)
+            assert state.detector.live_accounts <= max(accounts_max, BATCH_RECORDS_MAX)
+            assert state.groups.live_groups <= GROUPS_LIVE_MAX
+            checkpoint(state, rows, accounts_max)
+    assert {f"{kind}{n}".encode() for kind in ("a0p", "g0org:o") for n in range(at)} <= rows.keys()
 
 
 def test_a_decision_ends_once_event_time_has_passed_it_for_certain(
