@@ -156,6 +156,16 @@ class App(faust.App):  # type: ignore[misc]
             end - 1,
         )
 
+    def on_name_taken(self) -> None:
+        """Leave the work to another worker that the group knows by this one's name."""
+        kafka = self.settings.kafka
+        self.fail(
+            OperatorError(
+                f"kafka.instance_id: another worker has joined the group {kafka.group} as "
+                f"{kafka.instance_id}, and this one gives way; each needs a name of its own"
+            )
+        )
+
     def fail(self, error: BaseException) -> None:
         """Bring the worker to an end; nothing is committed any more."""
         self.checkpointer.fail()

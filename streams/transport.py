@@ -20,6 +20,7 @@ from mode.utils.futures import notify
 from mode.utils.queues import FlowControlEvent
 
 from streams.fence import fence
+from streams.namesake import give_way
 
 #: Records in a batch: 512 amortise Faust's work for a message to nothing, and judging them keeps
 #: the event loop busy for milliseconds only, so that heartbeats and probes are answered.
@@ -94,6 +95,15 @@ class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Faust reads so only where it writes in transactions itself.
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect; the group is joined later."""
+        await super().on_start()
+        if self.app.conf.consumer_group_instance_id is not None:
+            give_way(
+                self._consumer._coordinator,
+                lambda: self.parent_loop.call_soon_threadsafe(self.app.on_name_taken),
+            )
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]

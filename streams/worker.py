@@ -205,6 +205,10 @@ def _is_told(record: logging.LogRecord) -> bool:
     # Faust gives each of its loggers a level of its own, so that theirs can't be set in one place.
     if record.levelno < logging.WARNING:
         return record.name == log.name
+    # A checkpoint may take longer than its interval: the next one begins when it is done, and
+    # pairwatch_checkpoint_seconds tells.
+    if record.name == "mode.timers":
+        return False
     # Faust and others log with a traceback what ends as our one line.
     told = *(record.args or ()), *(record.exc_info or ())
     return not any(isinstance(each, _TOLD_IN_ONE_LINE) for each in told)

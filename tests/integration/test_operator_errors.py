@@ -82,6 +82,25 @@ async def test_a_state_directory_that_another_worker_holds(
         await first.stop()
 
 
+async def test_a_name_that_a_later_worker_has_taken(
+    settings_for_broker: Settings, tmp_path: Path, kafka: Broker
+) -> None:
+    named = msgspec.structs.replace(settings_for_broker.kafka, instance_id="the-one")
+    settings = msgspec.structs.replace(settings_for_broker, kafka=named)
+    await create(settings)
+    with worker(settings, tmp_path / "a") as first:
+        await first.ready()
+        with worker(settings, tmp_path / "b") as second:
+            line = await complaint(first)
+            assert f"kafka.instance_id: another worker has joined the group {named.group}" in line
+            assert "as the-one, and this one gives way" in line
+            await second.ready()
+            await produce(settings, [Request(START_S, "r", "ann", "view")] * 20, partition=0)
+            await second.handled(20)
+            await second.stop()
+    assert "kafka.instance_id" not in second.said
+
+
 async def test_a_state_directory_that_can_not_be_made(
     settings_for_broker: Settings, tmp_path: Path
 ) -> None:

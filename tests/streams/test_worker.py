@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from streams.worker import _Lines
+from streams.fence import SessionOverError
+from streams.worker import _is_told, _Lines
 
 
 def line(message: str, *, raising: str = "") -> str:
@@ -30,3 +31,21 @@ def test_input_in_a_traceback_begins_no_line_of_its_own() -> None:
     told = line("failed", raising="x\nCRITICAL all is lost").splitlines()
     assert told[0] == "WARNING failed"
     assert all(each.startswith("  ") for each in told[1:])
+
+
+def test_a_checkpoint_that_outlasts_its_interval_is_no_news_and_other_warnings_are() -> None:
+    def of(name: str) -> logging.LogRecord:
+        return logging.LogRecord(name, logging.WARNING, "", 0, "is overlapping", (), None)
+
+    assert not _is_told(of("mode.timers"))
+    assert _is_told(of("aiokafka.conn"))
+
+
+def test_what_ends_as_a_line_of_ours_is_told_once() -> None:
+    error = SessionOverError()
+    by_argument = logging.LogRecord("a", logging.WARNING, "", 0, "failed: %s", (error,), None)
+    by_traceback = logging.LogRecord(
+        "a", logging.ERROR, "", 0, "failed", (), (SessionOverError, error, None)
+    )
+    assert not _is_told(by_argument)
+    assert not _is_told(by_traceback)
