@@ -35,6 +35,10 @@ log = logging.getLogger("pairwatch")
 #: Batches waiting in front of an agent: enough that it never runs dry, few enough that a
 #: rebalance throws little away and memory stays bounded (a batch is half a megabyte at most).
 _BATCHES_WAITING_MAX = 16
+#: What an operator can do about state of records that are gone.
+_OTHER_STATE = (
+    "the state does not belong to it: start with another kafka.group and an empty state.directory"
+)
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -134,15 +138,16 @@ class App(faust.App):  # type: ignore[misc]
         """Act on a log that goes on below what was read of it: its topic was made anew."""
         said = f"{tp.topic}[{tp.partition}] was read up to offset {read} and goes on at {offset}"
         if tp.topic in self.settings.topics.logs:
-            self.fail(
-                OperatorError(
-                    f"{said}; if the topic was made anew, the state does not belong to it: start "
-                    "with another kafka.group and an empty state.directory"
-                )
-            )
+            self.fail(OperatorError(f"{said}; if the topic was made anew, {_OTHER_STATE}"))
         else:
             self.checkpointer.begin_anew(tp)
             log.warning("%s: taking it for a topic that was made anew", said)
+
+    def on_made_anew(self, topic: str) -> None:
+        """Stop reading a topic that was made anew: where its beginning was missed isn't known."""
+        is_log = topic in self.settings.topics.logs
+        then = _OTHER_STATE if is_log else "start again, and it is read from its beginning"
+        self.fail(OperatorError(f"{topic} was deleted and made anew while it was read: {then}"))
 
     def on_lost(self, tp: TP, first: int, end: int) -> None:
         """Count and tell what was deleted before it was read; nothing brings it back."""

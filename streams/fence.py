@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.produce import ProduceRequest
+from faust.transport.drivers import aiokafka as driver
 
 
 class SessionOverError(KafkaError):  # type: ignore[misc]
@@ -41,3 +42,15 @@ def fence(producer: Any, may_send: Callable[[], Awaitable[bool]]) -> None:
         return await send(node_id, request, **named)
 
     client.send = send_if_it_may
+
+
+class FencedProducer(driver.Producer):  # type: ignore[misc]
+    """Sends nothing for a worker on which the group counts no more.
+
+    Nor is anything of one generation sent in the next: Faust flushes all of it in between.
+    """
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        fence(producer, self.transport.app.is_member)
+        return producer

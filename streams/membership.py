@@ -69,6 +69,9 @@ def follow(app: App) -> None:
     async def watch_progress() -> None:
         while not app.should_stop:
             _measure_progress(app)
+            if app.is_at_work:
+                for topic in await app.consumer.topics_made_anew():
+                    app.on_made_anew(topic)
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
 
     async def watch_disk() -> None:

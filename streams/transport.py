@@ -19,8 +19,8 @@ from faust.types import ConsumerMessage
 from mode.utils.futures import notify
 from mode.utils.queues import FlowControlEvent
 
-from streams.fence import fence
-from streams.namesake import give_way
+from streams.fence import FencedProducer
+from streams.reader import Reader
 
 #: Records in a batch: 512 amortise Faust's work for a message to nothing, and judging them keeps
 #: the event loop busy for milliseconds only, so that heartbeats and probes are answered.
@@ -87,25 +87,6 @@ class Checkpointer(Protocol):
         """Take note of where reading begins."""
 
 
-class CommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Reads, in a thread of its own, nothing of transactions that were aborted or are open."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust reads so only where it writes in transactions itself.
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-    async def on_start(self) -> None:
-        """Connect; the group is joined later."""
-        await super().on_start()
-        if self.app.conf.consumer_group_instance_id is not None:
-            give_way(
-                self._consumer._coordinator,
-                lambda: self.parent_loop.call_soon_threadsafe(self.app.on_name_taken),
-            )
-
-
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers batches, and commits what the checkpointer has made durable."""
 
@@ -125,8 +106,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         #: in one generation would be what the next has just been sought to.
         self._reading = asyncio.Lock()
 
-    def _new_consumer_thread(self) -> CommittedThread:
-        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> Reader:
+        return Reader(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         generation, changelogs = self.app.consumer_generation_id, self.app.tables.changelog_topics
@@ -283,7 +264,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 await asyncio.sleep(_ASK_AGAIN_S)
         return False
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
         """Go to where each partition's state ends, without state to the committed offset.
 
         State is what judging goes on from, so it decides: a commit that came late (or a changelog
@@ -293,17 +274,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         async with self._reading:
             return await self._place()
 
-    async def _place(self) -> Mapping[TP, int]:
+    async def _place(self) -> Mapping[TP, int | None]:
         self._last_polled.clear()
         self._last_gap.clear()
         generation = self.app.consumer_generation_id
-        offsets: dict[TP, int] = dict(await super().seek_to_committed())
+        offsets: dict[TP, int | None] = dict(await super().seek_to_committed())
         if self.app.is_at_work:
             offsets |= self.app.checkpointer.resume_offsets(set(self.assignment()))
         changelogs = self.app.tables.changelog_topics
         mine = {tp: offset for tp, offset in offsets.items() if tp.topic not in changelogs}
+        if self.app.is_at_work:
+            earlier = await self._thread.call_thread(self._thread.note_topics, mine.keys())
+            for tp, offset in earlier.items():
+                self.app.on_new_beginning(tp, offset, 0)
+                mine[tp] = offsets[tp] = None
         unknown = [tp for tp, offset in mine.items() if not offset or offset < 0]
-        self._next = {tp: offset for tp, offset in mine.items() if tp not in unknown}
+        self._next = {tp: offset for tp, offset in mine.items() if offset and tp not in unknown}
         self.app.checkpointer.begin_at(self._next)
         try:
             if unknown:
@@ -316,22 +302,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._placed = generation if self.app.is_at_work else None
         return offsets
 
+    async def topics_made_anew(self) -> list[str]:
+        """Return those of the topics that are read which have been deleted and made anew."""
+        made_anew: list[str] = await self._thread.call_thread(self._thread.topics_made_anew)
+        return made_anew
+
     async def commit_and_end_transactions(self) -> None:
         """Commit everything that is done, also what came while an earlier commit was under way."""
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
-
-
-class FencedProducer(driver.Producer):  # type: ignore[misc]
-    """Sends nothing for a worker on which the group counts no more.
-
-    Nor is anything of one generation sent in the next: all of it is flushed in between.
-    """
-
-    def _new_producer(self, transactional_id: str | None = None) -> Any:
-        producer = super()._new_producer(transactional_id)
-        fence(producer, self.transport.app.is_member)
-        return producer
 
 
 class BatchTransport(driver.Transport):  # type: ignore[misc]
