@@ -56,6 +56,7 @@ async def test_what_was_said_of_groups_and_members_stays_said_and_once(
     settings = msgspec.structs.replace(
         settings_of_lives(kafka, tmp_path, is_keyed=False),
         policy=Policy(mode="enforce", false_throttles_per_1000_account_days=20.0),
+        scenarios={},
     )
     await create(settings)
     chance = random.Random("groups")

@@ -37,6 +37,7 @@ def settings(settings_for_broker: Settings) -> Settings:
         settings_for_broker,
         policy=Policy(mode="enforce", false_throttles_per_1000_account_days=20),
         control=Control(key_id="ops", key=Secret(KEY)),
+        scenarios={},
     )
 
 

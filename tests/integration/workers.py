@@ -159,11 +159,14 @@ def worker(
 
 
 def environment(settings: Settings) -> list[str]:
+    told = msgspec.to_builtins(settings, enc_hook=Secret.reveal)
+    sections = {name: told[name] for name in told if name not in ("gateway", "scenarios")}
+    for name, scenario in told["scenarios"].items():
+        sections[f"scenarios__{name.replace('-', '_')}"] = scenario
     return [
         f"{ENV_PREFIX}{section.upper()}__{key.upper()}={_text(value)}"
-        for section, told in msgspec.to_builtins(settings, enc_hook=Secret.reveal).items()
-        if section not in ("gateway", "scenarios")
-        for key, value in told.items()
+        for section, keys in sections.items()
+        for key, value in keys.items()
         if value is not None
     ]
 
