@@ -77,6 +77,11 @@ class Outcome(NamedTuple):
     summary: Summary
     courses: dict[Subject, Course]
 
+    @property
+    def accounts_hit(self) -> list[str]:
+        """The accounts among those it decides about; of groups a person is asked."""
+        return [subject.value for subject in self.courses if subject.scope == "account"]
+
 
 class Difference(NamedTuple):
     """What becomes of one subject under each of the two; `None` where it is left alone."""

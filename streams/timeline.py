@@ -61,7 +61,10 @@ def _decided(decision: Decision) -> str:
     if decision.expires_at is not None:
         words += f" for {duration(seconds_between(decision.issued_at, decision.expires_at))}"
     mark = ", simulated" if decision.simulated else ""
-    return f"{words} ({decision.scenario}, revision {decision.revision}{mark})"
+    # Who lifted it and why stands beside it; that it was for an allowance, say, does not.
+    is_told = decision.action == "release" and decision.reasons
+    why = f": {decision.reasons[0].signal}" if is_told else ""
+    return f"{words} ({decision.scenario}, revision {decision.revision}{mark}){why}"
 
 
 def _kind(message: Control) -> str:

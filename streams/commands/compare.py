@@ -178,9 +178,12 @@ def _sum_line(outcome: Outcome) -> str:
     decisions = ", ".join(f"{what} {n:,}" for what, n in sorted(summary.decisions.items()))
     lines = count(sum(summary.bad_lines.values()), "bad line")
     bad = f" and {lines}" if summary.bad_lines else ""
+    hit = len(outcome.accounts_hit)
+    groups = len(outcome.courses) - hit
+    asks = f", and asks about {count(groups, 'group')}" if groups else ""
     return (
-        f"hits {len(outcome.courses):,} of {count(summary.accounts, 'account')} in "
-        f"{count(summary.events, 'request')}{bad}"
+        f"hits {hit:,} of {count(summary.accounts, 'account')} in "
+        f"{count(summary.events, 'request')}{bad}{asks}"
         f"{f': {decisions}' if decisions else ''}"
     )
 
@@ -196,7 +199,8 @@ def _as_dict(
         side.lower(): {
             "config": config,
             "config_hash": each.detection().config_hash(),
-            "hit": len(outcome.courses),
+            "hit": len(outcome.accounts_hit),
+            "groups": len(outcome.courses) - len(outcome.accounts_hit),
             "lines": outcome.summary.lines,
             "requests": outcome.summary.events,
             "accounts": outcome.summary.accounts,

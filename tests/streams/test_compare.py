@@ -12,10 +12,11 @@ from click.testing import CliRunner, Result
 
 from models.decision import Decision
 from models.request import Request
-from streams.commands.compare import command
+from streams.commands.compare import command, describe
 from streams.commands.replay import command as replay
-from streams.compare import settings_apart
+from streams.compare import Course, Hit, Outcome, Subject, settings_apart
 from streams.errors import OperatorError
+from streams.replay import Summary
 from streams.settings import load
 from tests.models.traffic import HOUR_S, MIDNIGHT_S, traffic, views
 
@@ -94,7 +95,9 @@ def test_each_side_decides_what_a_replay_decides(log: Path, config: Any, tmp_pat
     told = compared(a, b, log)
     for side, told_by in (("a", a), ("b", b)):
         decisions = decided(log, told_by, tmp_path / side)
-        assert told[side]["hit"] == len({decision.key for decision in decisions})
+        scopes = [key.partition(":")[0] for key in {decision.key for decision in decisions}]
+        assert told[side]["hit"] == scopes.count("account")
+        assert told[side]["groups"] == scopes.count("group")
         assert sum(told[side]["decisions"].values()) == len(decisions)
         for value, difference in differences(told).items():
             of_it = [decision for decision in decisions if decision.value == value]
@@ -115,6 +118,18 @@ def test_who_is_hit_under_one_configuration_only_is_named(log: Path, config: Any
     assert "\nflood: only A\n" in shown
     assert "\n  B  leaves it alone\n" in shown
     assert '  scenarios.request-flood.mode: unset in A, "off" in B\n' in shown
+
+
+def test_groups_that_a_person_is_asked_about_are_no_accounts_that_are_hit() -> None:
+    first = Hit("d", "review", None, "coordinated-sweep", "2024-03-04T00:00:00Z", True, 9)
+    courses = {
+        Subject(scope, value): Course(first, "review", 1)
+        for scope, value in (("account", "a"), ("group", "org:x"), ("group", "payment:y"))
+    }
+    outcome = Outcome(Summary(events=10, accounts=2), courses)
+    *_, a, _, counts = describe(("a", "b"), {}, (outcome, outcome), [], 9)
+    assert a == "A: hits 1 of 2 accounts in 10 requests, and asks about 2 groups"
+    assert counts.startswith("Alike: 0")
 
 
 def test_who_is_hit_earlier_has_read_less_until_then(log: Path, config: Any) -> None:

@@ -191,6 +191,14 @@ def test_an_approval_says_what_was_approved(write: Write) -> None:
     )
 
 
+def test_why_a_decision_was_lifted_stands_beside_the_release(write: Write) -> None:
+    why = Reason("lifted by an operator (allow, message c_1)", 1.0, 0.0, "messages", 1.0)
+    lifted = msgspec.structs.replace(release(60, 2), reasons=(why,))
+    told = story(write("d", later(0, 1), lifted), "acct_17")
+    assert told.events[-1].words.endswith("revision 2): lifted by an operator (allow, message c_1)")
+    assert told.events[0].words.endswith("revision 1)")
+
+
 def test_nothing_said_and_nothing_known_are_told_apart(write: Write) -> None:
     decisions = write("d", later(0, 1))
     assert "not known" in story(decisions, "acct_17").silence
