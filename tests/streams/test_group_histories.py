@@ -15,8 +15,10 @@ from models.link_activity import LinkActivity
 from models.notices import (
     Allow,
     Approve,
+    Confirm,
     Control,
     Notice,
+    Overturn,
     Reject,
     Release,
     SetMode,
@@ -205,6 +207,13 @@ def said(world: World, number: int, kind: str, which: int, hours: float, action:
         return SetMode(mode=mode, scenario=(None, "coordinated-sweep")[which % 2], **told)
     if subject.scope == "range":
         subject = SUBJECTS[0]
+    if kind in ("confirm", "overturn"):
+        subject = Subject("account", f"copier_{which}")
+        held = world.latest.get(subject.key)
+        meant = held.decision_id if held else "unknown"
+        if kind == "confirm":
+            return Confirm(subject=subject, decision_id=meant, **told)
+        return Overturn(subject=subject, decision_id=meant, **told)
     if kind == "release":
         return Release(subject=subject, **told)
     if kind == "reject":
@@ -220,7 +229,10 @@ def said(world: World, number: int, kind: str, which: int, hours: float, action:
     )
 
 
-_KINDS = ("allow", "allow", "release", "reject", "approve", "approve", "mode")
+_KINDS = (
+    *("allow", "allow", "release", "reject", "approve", "approve", "mode"),
+    *("confirm", "overturn", "overturn"),
+)
 _words = st.tuples(
     st.sampled_from(_KINDS),
     st.integers(0, len(SUBJECTS) - 1),
@@ -260,6 +272,11 @@ def test_over_any_history_decisions_about_groups_and_members_follow_one_another_
             world.restart()
         elif kind == "say":
             words.append(said(world, len(words), *what))
-            world.hear(words[-1])
+            decisions = world.hear(words[-1])
+            if isinstance(words[-1], Confirm):
+                assert decisions == [], "it stays in force"
+            elif isinstance(words[-1], Overturn):
+                assert all(each.value == words[-1].subject.value for each in decisions)
+                assert words[-1].subject.key not in world.latest
         elif words:
             assert world.hear(words[what % len(words)]) == []  # twice is once
