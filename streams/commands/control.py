@@ -231,6 +231,11 @@ def approve(
         raise OperatorError(f"--until: {end} has passed")
     review = speaker.find(decision_id, a_review)
     speaker.tell(f"covers {covered(review)}")
+    if review.simulated:
+        speaker.tell(
+            f"note: {review.scenario} was in shadow when this was asked; while it is, what follows "
+            f"is simulated, too: `pairwatch mode enforce --scenario {review.scenario}` means it"
+        )
     speaker.say(
         Approve,
         review,

@@ -300,6 +300,21 @@ async def test_a_review_is_approved_and_the_operator_sees_whom_that_covers(offic
     assert message.limit_per_minute == 0.5
 
 
+async def test_who_approves_in_shadow_mode_is_told_that_nothing_will_be_enforced(
+    office: Office,
+) -> None:
+    review = decision(1, "org:example.com", scenario="coordinated-sweep", **REVIEW)
+    for simulated in (True, False):
+        asked = msgspec.structs.replace(review, simulated=simulated, decision_id=f"d{simulated}")
+        await office.decided(asked)
+        result = await office.run(
+            *["approve", asked.decision_id, "--action", "ban", "--for", "2d", "--why", "a team"]
+        )
+        notes = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+        assert len(notes) == simulated
+        assert all("`pairwatch mode enforce --scenario coordinated-sweep`" in n for n in notes)
+
+
 async def test_a_ban_is_approved_without_a_limit(office: Office) -> None:
     review = decision(1, **(REVIEW | {"scope": "account"}))
     await office.decided(review)
