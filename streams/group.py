@@ -26,14 +26,15 @@ async def check(settings: Settings) -> None:
     Two such workers would take partitions from each other that only one of them can judge. (The
     state itself knows whose requests it is of; but whoever has read it is in the group already.)
 
+    Others ask as well: once there is an answer the group can be joined, which takes some seconds in
+    a new cluster, and clients that try before log errors.
+
     Raises
     ------
     OperatorError
         The group has read the requests by account, or can't be asked.
     """
     group, topics = settings.kafka.group, settings.topics
-    if not topics.keyed_by_account:
-        return
     asked = [TopicPartition(topics.requests_by_account, n) for n in range(topics.partitions)]
     admin = AIOKafkaAdminClient(**client_arguments(settings.kafka))
     async with running(admin, settings.kafka):
@@ -45,7 +46,7 @@ async def check(settings: Settings) -> None:
                 f"kafka.group: what the group {group} has read can't be asked of the brokers at "
                 f"{settings.kafka.brokers}: {error or type(error).__name__}"
             ) from None
-    if any(told.offset >= 0 for told in read.values()):
+    if topics.keyed_by_account and any(told.offset >= 0 for told in read.values()):
         raise OperatorError(
             f"topics.keyed_by_account: it is true, and the group {group} has read "
             f"{topics.requests_by_account}: {OTHER_PAST_REMEDY}"

@@ -58,6 +58,22 @@ async def working(settings: Settings, directory: Path) -> AsyncIterator[Worker]:
     await assert_undisturbed(settings)
 
 
+async def test_a_first_start_on_a_new_cluster_complains_of_nothing(
+    tmp_path: Path, node: KafkaNode
+) -> None:
+    cluster = KafkaCluster(tmp_path / "new")
+    try:
+        cluster.start()
+        settings = settings_for(cluster, tmp_path)
+        await create(settings)
+        with worker(settings, tmp_path) as first:
+            await first.ready()
+            await first.stop()
+    finally:
+        cluster.kill()
+    assert not re.search("WARNING|ERROR|CRITICAL", first.said), first.said
+
+
 async def test_a_broker_that_is_restarted(
     settings: Settings, tmp_path: Path, node: KafkaNode
 ) -> None:
