@@ -38,6 +38,11 @@ MIXES: dict[str, Mix] = {
         summary="no attack, but many agencies, companies, classes, households and campuses",
         shares={"agency": 15, "colleague": 15, "household": 12, "campus": 15, "student": 8},
     ),
+    "odd-customers": Mix(
+        summary="no attack, but people who scroll and open little, and picture frames that fetch "
+        "what is popular by the clock",
+        shares={"scroller": 3, "frame": 3},
+    ),
     "saturday-night": Mix(
         summary="the incident: two accounts of one company copy the catalogue on a Saturday night",
         attacks=("smash-and-grab",),

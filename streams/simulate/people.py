@@ -1,4 +1,7 @@
-"""The honest kinds of customer: one entry each. To add a kind, add an entry to `KINDS`."""
+"""The honest kinds of customer: one entry each. To add a kind, add an entry to `KINDS`.
+
+Those with a share of 0 are found only in the scenarios that give them one.
+"""
 
 from __future__ import annotations
 
@@ -246,5 +249,24 @@ KINDS: dict[str, Kind] = {
         owned=(400.0, 1.0),
         own=0.85,
         bulk_download=True,
+    ),
+    "scroller": Kind(
+        share=0,
+        requests=(30.0, 0.8),
+        gap_s=(6.0, 1.0),
+        actions={"list": 0.85, "view": 0.1, "download": 0.02, "other": 0.03},
+        mobile=0.7,
+    ),
+    "frame": Kind(
+        share=0,
+        active=(0.97, 1.0),
+        spread=0.2,
+        period_s=(30.0, 600.0),
+        actions={"view": 1.0},
+        own=0.0,
+        revisits=0.3,
+        rhythm="flat",
+        network="datacentre",
+        mobile=0.0,
     ),
 }  # fmt: skip

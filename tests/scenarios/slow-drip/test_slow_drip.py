@@ -42,6 +42,6 @@ def test_no_customer_is_stopped_beside_a_patient_copy(told: Told) -> None:
     assert told.honest == []
 
 
-@pytest.mark.parametrize("mix", ["ordinary", "honest-groups"])
+@pytest.mark.parametrize("mix", ["ordinary", "honest-groups", "odd-customers"])
 def test_heavy_readers_of_what_people_read_are_left_alone(mix: str) -> None:
     assert alone("slow-drip", mix, seed=3, days=3).decisions == []
