@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from streams.embedded import embedded_broker
@@ -26,6 +27,11 @@ def _on_kafka() -> bool:
     if told not in ("embedded", "kafka"):
         raise pytest.UsageError(f"PAIRWATCH_TEST_BROKER={told}: expected embedded or kafka")
     return told == "kafka" or "PAIRWATCH_TEST_BROKERS" in os.environ
+
+
+#: How long an example takes is a matter of the machine, and no test is about that.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
