@@ -145,7 +145,7 @@ class Docket:
         if self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
             return None
         order = Order(approval.action, approval.expires_s)
-        return self._decide(
+        decision = self._decide(
             cause,
             profile,
             order,
@@ -154,6 +154,9 @@ class Docket:
             request.ip,
             is_new=not holds,
         )
+        # What people say of the link reaches whom it covered, whatever it carries by then.
+        profile.standing = msgspec.structs.replace(profile.standing, group=hash32(group))
+        return decision
 
     def spare(self, cause: Cause, profile: Profile, request: Request) -> Decision | None:
         """Lift what an account has in force that turns out to be one to leave alone.

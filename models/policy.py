@@ -58,7 +58,8 @@ class Standing(msgspec.Struct, array_like=True):
     links
         Hashes of the links it had in the request that tipped the balance, and the address.
     group
-        Hash of the link behind which a group's models named it last; 0 is none.
+        Hash of the link for which it was decided about last, as a group's models named it or as
+        people approved; 0 is none.
     peaks
         By signal code the highest rung it reached on the days of decisions in a row, which were
         unlearned: what there is to learn should they turn out wrong.

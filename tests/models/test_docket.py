@@ -209,6 +209,21 @@ def test_an_allowance_ends_an_approval_for_good(approved: Subject, allowed: Subj
     assert partition.observe(later).decisions == [], "nobody is banned because it has run out"
 
 
+@pytest.mark.parametrize("kind", [Allow, Release])
+def test_what_is_said_of_a_link_reaches_whom_it_covered_without_it_by_now(
+    kind: type[Allow] | type[Release],
+) -> None:
+    partition, until = Partition(ENFORCE), rfc3339(MORNING_S + 24 * HOUR_S)
+    said = {"decision_id": "r", "action": "ban", "expires_at": until}
+    say(partition, Approve(subject=BY_LINK, **said, **told("n1")))
+    assert partition.observe([request("a", MORNING_S, links=LINKS)]).decisions
+    bare = request("a", MORNING_S + 9, links={"org": "other.example"}, status=403)
+    assert partition.observe([bare]).decisions == []
+    words = {"expires_at": until} if kind is Allow else {}
+    [lifted] = say(partition, kind(subject=BY_LINK, **words, **told("n2", MORNING_S + 10)))
+    assert (lifted.value, lifted.action) == ("a", "release")
+
+
 def test_releasing_an_approved_group_covers_nobody_any_more_and_lifts_what_it_brought() -> None:
     partition = Partition(ENFORCE)
     until = rfc3339(MORNING_S + 24 * HOUR_S)
