@@ -17,6 +17,7 @@ from rich.console import Console
 
 from streams.embedded import embedded_broker
 from streams.errors import OperatorError
+from tests.benchmarks.flood import flood
 from tests.benchmarks.growth import growth
 from tests.benchmarks.known import known
 from tests.benchmarks.latency import latency
@@ -32,7 +33,7 @@ from tests.brokers.kafka import KafkaCluster
 _BUILD = Path(__file__).parents[2] / "build" / "benchmarks"
 _QUICK_EVENTS = 200_000
 #: What can be measured, in this order.
-_PARTS = ("compare", "growth", "workers", "latency", "known")
+_PARTS = ("compare", "growth", "workers", "latency", "known", "flood")
 #: Latency is measured at this part of what a worker can do.
 _LOAD = 0.5
 #: As wide as the table, where there is no terminal to ask.
@@ -56,7 +57,7 @@ console = Console(width=None if sys.stdout.isatty() else 120)
     show_default=True,
     help="What to measure; repeat for more.",
 )
-@click.option("--known", "accounts", default=1_000_000, help="Known accounts of that part.")
+@click.option("--known", "accounts", default=1_000_000, help="Accounts of `known` and `flood`.")
 @click.option(
     "--rate",
     type=float,
@@ -107,6 +108,8 @@ def main(
             _tell("latency", latency(bench, rate))
         if "known" in parts:
             _tell("known", known(bench, accounts))
+        if "flood" in parts:
+            _tell("flood", flood(bench, accounts))
     console.print(f"load after: {os.getloadavg()[0]:.1f}; written to {_BUILD}")
 
 

@@ -95,13 +95,13 @@ async def _fill(bench: Bench, settings: Settings, accounts: int) -> int:
         for event in events(_EVENTS, accounts=ACTIVE):
             key = event.account_id.encode()
             keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
-        await _send(producer, _TOPIC, keyed)
+        await send(producer, _TOPIC, keyed)
         log = changelog_topic(settings)
         markers, profiles = _sample(settings, keyed)
         names = (f"acct_{number:06d}" for number in range(accounts))
         while some := list(islice(names, _CHUNK)):
-            await _send(producer, log, _rows(some, profiles))
-        await _send(producer, log, markers)
+            await send(producer, log, _rows(some, profiles))
+        await send(producer, log, markers)
     finally:
         await producer.stop()
     return sum(len(value) for both in profiles for value in both) // len(profiles)
@@ -155,8 +155,10 @@ def _rows(names: list[str], profiles: list[tuple[bytes, bytes]]) -> dict[int, li
     return rows
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, rows: dict[int, list[Row]]) -> None:
-    async def send(partition: int, some: list[Row]) -> None:
+async def send(producer: AIOKafkaProducer, topic: str, rows: dict[int, list[Row]]) -> None:
+    """Send rows, partition by partition, and wait until all have arrived."""
+
+    async def send_some(partition: int, some: list[Row]) -> None:
         await asyncio.gather(*await send_rows(producer, topic, partition, some))
 
-    await asyncio.gather(*(send(partition, some) for partition, some in rows.items()))
+    await asyncio.gather(*(send_some(partition, some) for partition, some in rows.items()))
