@@ -28,9 +28,10 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("climb and calibrate", ("_climb", "(models/calibration", "begin_account_day", "_refit")),
     ("decide", ("_decide (models/detector", "Detector._decide")),
     ("take up profiles", ("from_bytes", "_load (streams/shard", "Shard._load")),
-    ("judge, otherwise", ("observe (models/detector", "Detector.observe")),
+    # Of what is compiled nothing is seen but who called it.
+    ("judge, otherwise", ("observe (models/detector", "Detector.observe", "judge (streams/shard")),
     ("misrouted accounts", ("misrouted",)),
-    ("encode checkpoint", ("begin_checkpoint",)),
+    ("encode checkpoint", ("begin_checkpoint", "(streams/rows")),
     ("write table", ("write (streams/table", "StateTable.write")),
     ("produce", ("(streams/outbox", "(aiokafka/producer")),
     ("fetch", ("(aiokafka/consumer", "(aiokafka/record", "(aiokafka/protocol", "(aiokafka/conn")),
