@@ -39,6 +39,9 @@ _LIGHT: Final = 0.02
 #: person who reads very much drifts, a copier means it.
 _COPIED_THROTTLE: Final = 0.5
 _COPIED_BAN: Final = 0.75
+#: So many times what a pair says is the most that keeping time adds: while little is known of the
+#: pairs it says as little, or the first hours of a service would be against every machine.
+_EVEN_TIMES: Final = 3.0
 #: Of a pair's hash, what a profile has room for.
 _PAIR_BITS: Final = 0xFFFF_FFFF
 #: What one account day in twenty reaches is worth telling beside what is beyond its level.
@@ -151,7 +154,9 @@ class Judge:
             if choices:
                 pace, even = self._follow(profile, request, honest=honest)
                 # Customers' machines keep time, too: it says the more of what the pairs say.
-                patience += evidence + (math.copysign(even, evidence) if even > 0 else even)
+                if even > 0:
+                    even = math.copysign(min(even, _EVEN_TIMES * abs(evidence)), evidence)
+                patience += evidence + even
                 evidence = pace + (evidence if popularity.tells else 0.0)
             if counted:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)

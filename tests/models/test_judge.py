@@ -248,6 +248,17 @@ def test_keeping_time_makes_a_copier_known_sooner_and_nobody_who_reads_what_is_p
     assert said["frame"] < level / 2
 
 
+def test_keeping_time_says_little_while_little_is_known_of_the_pairs() -> None:
+    partition = Partition()
+    people = [one for one in _past() if one.ts < MIDNIGHT_S + 4 * HOUR_S]
+    partition.observe(people)
+    assert not partition.detector.population.popularity.tells
+    start_s = MIDNIGHT_S + 4 * HOUR_S
+    partition.observe(views("frame", start_s, 30.0, [f"picture_{n}" for n in range(240)]))
+    assert partition.profile("frame").windows[-1].patience < 60
+    assert partition.decisions == []
+
+
 def pages(account: str, shown: Iterable[list[str]]) -> list[Request]:
     return [
         request(account, TODAY_S + 25 * n, action="search", pair_ids=pair_ids)
