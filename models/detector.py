@@ -10,12 +10,13 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
-from models.docket import Docket, ties_of
+from models.docket import Docket
 from models.exchange import Digest, Exchange
 from models.feedback import take_back
 from models.groups import Activities
 from models.hashing import hash32
 from models.judge import Judge, foreign_pairs
+from models.links import ties_of
 from models.notices import Notice
 from models.observation import Observation, Snapshot
 from models.policy import IGNORED_REFUSALS

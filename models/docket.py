@@ -13,7 +13,8 @@ from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Reason, Source
 from models.feedback import give_back, take_back
 from models.hashing import hash32
-from models.links import links_of
+from models.in_force import InForce
+from models.links import ties_of
 from models.notices import (
     Allow,
     Approve,
@@ -35,9 +36,6 @@ from models.request import Request
 from models.steering import Approval, Steering
 from models.verdict import APPROVALS, Cause, Grounds, decision_id, write
 
-#: Subjects with a decision in force that one partition keeps in mind: 400 KB. Those beyond it run
-#: out by themselves, as every decision says when.
-IN_FORCE_MAX = 10_000
 #: What covers the members of an approved group.
 _GROUP_SCENARIO = "coordinated-sweep"
 
@@ -84,11 +82,7 @@ class Docket:
         self.steering = Steering(config)
         self.steering_changed = False
         self.breaker = Breaker()
-        #: Key of a subject → when its decision ends, Unix seconds.
-        self._in_force: dict[str, float] = {}
-        self._next_end_s = float("inf")
-        #: Subjects of whom nothing is in force any more since a decision said so.
-        self._lifted: dict[str, None] = {}
+        self.in_force = InForce()
 
     def judge(
         self,
@@ -219,45 +213,15 @@ class Docket:
             links=tuple(hash32(link) for link in links),
             address=address or "",
         )
-        self._hold(f"account:{cause.account_id}", order.expires_s)
+        self.in_force.hold(f"account:{cause.account_id}", order.expires_s)
         return write(cause, profile, self._population, why, self._identity)
 
     def hold(self, decision: Decision) -> None:
         """Keep the end of a decision about a group in mind, or that it was answered."""
         if decision.expires_at is None:
-            self._lift(decision.key)
+            self.in_force.lift(decision.key)
         else:
-            self._hold(decision.key, seconds(decision.expires_at))
-
-    def _hold(self, key: str, expires_s: float) -> None:
-        self._lifted.pop(key, None)
-        if len(self._in_force) < IN_FORCE_MAX or key in self._in_force:
-            self._in_force[key] = expires_s
-            self._next_end_s = min(self._next_end_s, expires_s)
-
-    def _lift(self, key: str) -> None:
-        self._in_force.pop(key, None)
-        self._lifted[key] = None
-
-    @property
-    def has_lifted(self) -> bool:
-        """Whether `take_lifted` would return anything."""
-        return bool(self._lifted)
-
-    def take_lifted(self) -> list[str]:
-        """Return the keys of those for whom what was in force has been lifted, each once.
-
-        Call it once a snapshot is durable that they are in: from then on nobody can repeat the
-        decision that was lifted, and it need not be known any longer that it was.
-        """
-        lifted, self._lifted = list(self._lifted), {}
-        return lifted
-
-    @property
-    def reviews_waiting(self) -> list[str]:
-        """Links about which a person has been asked and has not answered."""
-        keys = (key.partition(":") for key in self._in_force)
-        return [value for scope, _, value in keys if scope == "group"]
+            self.in_force.hold(decision.key, seconds(decision.expires_at))
 
     def apply(self, notice: Notice, source: Source) -> list[Decision]:
         """Do as a notice says; return the decisions that follow.
@@ -269,7 +233,7 @@ class Docket:
         source
             Where it stands.
         """
-        if not self.steering.hear(notice.id):
+        if not self.steering.hear(notice):
             return []
         self.steering_changed = True
         match notice:
@@ -364,8 +328,7 @@ class Docket:
         if subject is not None and subject.scope == "account":
             account_ids = [subject.value]
         else:
-            keys = (key.partition(":") for key in self._in_force)
-            account_ids = [value for scope, _, value in keys if scope == "account"]
+            account_ids = self.in_force.of("account")
         group = hash32(subject.value) if subject is not None and subject.scope == "group" else None
         released = []
         for account_id in account_ids:
@@ -373,7 +336,7 @@ class Docket:
             if (
                 profile is not None
                 and profile.standing.action != "none"
-                and (key in self._in_force or profile.standing.in_force(notice.issued_s))
+                and (key in self.in_force or profile.standing.in_force(notice.issued_s))
                 and (group is None or group in (profile.standing.group, *profile.standing.links))
                 and is_due(account_id, profile)
             ):
@@ -389,7 +352,7 @@ class Docket:
         scenario = profile.standing.scenario
         standing = profile.standing.release(cause.ts)
         subject = f"account:{cause.account_id}"
-        self._lift(subject)
+        self.in_force.lift(subject)
         profile.standing = msgspec.structs.replace(
             standing, decision_id=decision_id(subject, standing.revision, "release", cause.id)
         )
@@ -400,35 +363,19 @@ class Docket:
         standing = profile.standing
         return not standing.simulated and self.steering.simulated(standing.scenario)
 
-    def expire(self, now_s: float) -> list[str]:
-        """Return the keys of those whose decision has run out by event time, each once."""
-        if now_s < self._next_end_s:
-            return []
-        ended = [key for key, end_s in self._in_force.items() if end_s <= now_s]
-        for key in ended:
-            del self._in_force[key]
-        self._next_end_s = min(self._in_force.values(), default=float("inf"))
-        return ended
-
     def to_bytes(self) -> bytes:
         """Encode what is in force, what was lifted, and the breaker."""
-        wire = _Wire(self._in_force, self.breaker.to_wire(), list(self._lifted))
+        in_force = self.in_force
+        wire = _Wire(in_force.ends_s, self.breaker.to_wire(), list(in_force.lifted))
         return msgspec.msgpack.encode(wire)
 
     def restore(self, data: bytes, steering: bytes | None) -> None:
         """Take up what `to_bytes` and the steering's own encoded."""
         wire = msgspec.msgpack.decode(data, type=_Wire)
-        self._in_force, self.breaker = wire.in_force, Breaker.from_wire(wire.breaker)
-        self._lifted = dict.fromkeys(wire.lifted)
-        self._next_end_s = min(self._in_force.values(), default=float("inf"))
+        self.in_force = InForce(wire.in_force, wire.lifted)
+        self.breaker = Breaker.from_wire(wire.breaker)
         if steering is not None:
             self.steering.restore(steering)
-
-
-def ties_of(request: Request) -> tuple[str, ...]:
-    """Return all that could tie a request's account to others, as `<link type>:<link value>`."""
-    told = (f"{kind}:{value}" for kind, value in request.links.items())
-    return tuple(dict.fromkeys((*told, *links_of(request))))
 
 
 def _approved(group: str, approval: Approval) -> Grounds:

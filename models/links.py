@@ -61,3 +61,9 @@ def network_of_v6(ip: str) -> str | None:
     except ValueError:
         return None
     return f"range:{ipaddress.IPv6Network((address, 48), strict=False)}"
+
+
+def ties_of(request: Request) -> tuple[str, ...]:
+    """Return all that could tie a request's account to others, as `<link type>:<link value>`."""
+    told = (f"{kind}:{value}" for kind, value in request.links.items())
+    return tuple(dict.fromkeys((*told, *links_of(request))))

@@ -10,7 +10,7 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.hashing import hash32
-from models.notices import Allow, Approve, Calendar, SetMode, Subject, seconds
+from models.notices import Allow, Approve, Calendar, Notice, SetMode, Subject, Verdict, seconds
 
 #: What one partition keeps in mind: a megabyte at the very most. Beyond it, what ends first goes.
 ALLOWED_MAX = 10_000
@@ -49,6 +49,7 @@ class _Wire(msgspec.Struct, array_like=True):
     modes: dict[str, Literal["shadow", "enforce"]]
     events: dict[str, Event]
     heard: list[str]
+    verdicts: list[str] = []
 
 
 class Steering:
@@ -68,16 +69,19 @@ class Steering:
         self.approved: dict[str, Approval] = {}
         self._modes: dict[str, Literal["shadow", "enforce"]] = {}
         self._events: dict[str, Event] = {}
-        #: In the order in which they came.
+        #: Ids in the order in which they came. A flood of verdicts must not push out what people
+        #: said.
         self._heard: dict[str, None] = {}
+        self._verdicts: dict[str, None] = {}
 
-    def hear(self, notice_id: str) -> bool:
-        """Take note of a message; return whether it is new."""
-        if notice_id in self._heard:
+    def hear(self, notice: Notice) -> bool:
+        """Take note of a message, or of a verdict; return whether it is new."""
+        heard = self._verdicts if isinstance(notice, Verdict) else self._heard
+        if notice.id in heard:
             return False
-        self._heard[notice_id] = None
-        if len(self._heard) > _HEARD_MAX:
-            del self._heard[next(iter(self._heard))]
+        heard[notice.id] = None
+        if len(heard) > _HEARD_MAX:
+            del heard[next(iter(heard))]
         return True
 
     def has_heard(self, notice_id: str) -> bool:
@@ -228,7 +232,14 @@ class Steering:
     def to_bytes(self) -> bytes:
         """Encode all of it."""
         return msgspec.msgpack.encode(
-            _Wire(self._allowed, self.approved, self._modes, self._events, list(self._heard))
+            _Wire(
+                self._allowed,
+                self.approved,
+                self._modes,
+                self._events,
+                list(self._heard),
+                list(self._verdicts),
+            )
         )
 
     def restore(self, data: bytes) -> None:
@@ -236,6 +247,7 @@ class Steering:
         wire = msgspec.msgpack.decode(data, type=_Wire)
         self._allowed, self.approved, self._modes = wire.allowed, wire.approved, wire.modes
         self._events, self._heard = wire.events, dict.fromkeys(wire.heard)
+        self._verdicts = dict.fromkeys(wire.verdicts)
         self._find_ranges()
 
 

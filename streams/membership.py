@@ -110,7 +110,9 @@ def _measure_judgement(app: App) -> None:
     app.metrics.breaker_open.set(any(breaker.is_open for breaker in breakers))
     app.metrics.accounts_active.set(sum(max(breaker.active) for breaker in breakers))
     app.metrics.accounts_hit.set(sum(sum(breaker.hit) for breaker in breakers))
-    app.metrics.reviews_waiting.set(sum(len(each.docket.reviews_waiting) for each in detectors))
+    app.metrics.reviews_waiting.set(
+        sum(len(each.docket.in_force.of("group")) for each in detectors)
+    )
     groups = sum(shard.groups.live_groups for shard in app.checkpointer.shards)
     app.metrics.groups_in_memory.set(groups)
     for at, (_, signal) in enumerate(detectors[0].population.signals if detectors else ()):

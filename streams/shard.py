@@ -305,7 +305,7 @@ class Shard:
             decisions += self.detector.apply(notice, source)
             if not is_new:  # or it would answer what was asked since
                 continue
-            for answer in self.groups.hear(notice, source, docket.reviews_waiting):
+            for answer in self.groups.hear(notice, source, docket.in_force.of("group")):
                 docket.hold(answer)
                 decisions.append(answer)
         self.notices = max(self.notices, self._notices_due)
@@ -317,16 +317,16 @@ class Shard:
         Goes by the event time of this partition, so that the same log gives the same ends: in a
         partition without traffic a decision stands for longer than it holds.
         """
-        return self.detector.docket.expire(self.watermark_s - _EXPIRY_MARGIN_S)
+        return self.detector.docket.in_force.take_ended(self.watermark_s - _EXPIRY_MARGIN_S)
 
     def take_lifted(self) -> list[str]:
         """Return the keys whose decision was lifted, once it is durable that it was; each once."""
-        return self.detector.docket.take_lifted()
+        return self.detector.docket.in_force.take_lifted()
 
     def begin_checkpoint(self) -> Checkpoint | None:
         """Encode what changed since the last one; `None` if nothing did and nothing is due."""
         due = self._notices_due
-        lifts = self.detector.docket.has_lifted and self._hears_news
+        lifts = bool(self.detector.docket.in_force.lifted) and self._hears_news
         if self._waiting and self._hears_news:
             due = self._waiting[-1][0] + 1
         is_news = (self.reach, due) != (self.durable, self._notices_due)

@@ -319,6 +319,16 @@ def named_by_manner() -> Partition:
     return partition
 
 
+def test_a_flood_of_verdicts_makes_nothing_that_people_said_count_twice(
+    throttled: Partition,
+) -> None:
+    release = Release(subject=ACCOUNT, **told("n1", MORNING_S + 900))
+    assert say(throttled, release)
+    say(throttled, *(verdict(f"v{n}", account=f"nobody {n}") for n in range(2_500)))
+    assert throttled.observe(flood("copier", MORNING_S + HOUR_S)).decisions
+    assert say(throttled, release) == [], "it was heard before"
+
+
 @pytest.mark.parametrize("kind", [Release, Allow])
 def test_what_came_of_a_manner_is_lifted_by_it_though_no_request_carries_it(
     kind: type[Release | Allow],

@@ -176,7 +176,7 @@ class World:
                 assert not self.is_link_allowed(decision.value)
             self.latest[key] = decision
         waiting = {key.partition(":")[2] for key in self.latest if key.startswith("group:")}
-        assert set(self._shard.detector.docket.reviews_waiting) == waiting
+        assert set(self._shard.detector.docket.in_force.of("group")) == waiting
 
     def _assert_spared(self, account: str) -> None:
         """Whom people want left alone has nothing in force, nor has a link a review."""
