@@ -58,6 +58,7 @@ class Group:
         "expires_s",
         "found",
         "grown",
+        "is_changed",
         "issued_s",
         "link",
         "members",
@@ -92,12 +93,16 @@ class Group:
         self._crowd: datasketches.hll_sketch | None = None
         self._crowd_day = 0
         self._crowd_before = 0.0
+        #: Whether it is other than its latest snapshot: in a large crowd most of what is told
+        #: changes nothing, and its row is long.
+        self.is_changed = False
         #: Of as many members as are looked at, the one that goes first; `None` isn't known.
         self._least: Member | None = None
 
     def begin_day(self, day: int) -> None:
         """Turn to a new day: forget who has been idle for long."""
         self.day, self.peak, self.found = day, 0.0, False
+        self.is_changed = True
         for name in [n for n, m in self.members.items() if m.day < day - IDLE_DAYS_MAX]:
             del self.members[name]
             self._least = None
@@ -116,6 +121,7 @@ class Group:
         # What is left of earlier days was there before.
         before = known.suspicion if activity.day == known.day else member.past
         self.grown += max(member.suspicion - before, 0.0)
+        self.is_changed = True
         if self._least is known:
             self._least = None
         elif self._least is not None and member.rank < self._least.rank:
@@ -125,11 +131,14 @@ class Group:
     def _take_new(self, member: Member) -> bool:
         members = self.members
         if self._crowd is not None:
+            before = self._crowd.get_estimate()
             self._crowd.update(hash64(member.account_id))
+            self.is_changed |= self._crowd.get_estimate() != before
         if len(members) >= MEMBERS_MAX:
             if self._crowd is None:
                 self._crowd = datasketches.hll_sketch(_CROWD_LG_K, datasketches.HLL_4)
                 self._crowd_day = self.day
+                self.is_changed = True
                 for name in (*members, member.account_id):
                     self._crowd.update(hash64(name))
             least = self._least
@@ -141,6 +150,7 @@ class Group:
             self._least = None
         members[member.account_id] = member
         self.grown += member.suspicion
+        self.is_changed = True
         return True
 
     @property

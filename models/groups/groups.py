@@ -120,6 +120,8 @@ class Groups:
                 judgement.repeated += 1
             elif group.grown > 0 and group.grown >= self._due(group):
                 self._judge(group, activity, offset, judgement)
+            if group.is_changed:
+                self._changed[activity.link] = group
         return judgement
 
     def hear(self, notice: Notice, source: Source, waiting: Collection[str] = ()) -> list[Decision]:
@@ -149,6 +151,7 @@ class Groups:
             group = self._known(link)
             if group is None:
                 continue
+            self._changed[link] = group
             is_open = group.waits and (link in waiting or notice.issued_s < group.expires_s)
             if self._ends_review(group, notice) and is_open:
                 group.waits = False
@@ -174,14 +177,13 @@ class Groups:
         return group
 
     def _known(self, link: str) -> Group | None:
-        """Return a link's live group, as one that is about to change."""
+        """Return a link's group, `None` if there is none."""
         group = self._groups.get(link)
         if group is None:
             data = self._load(link)
             if data is None:
                 return None
             group = self._groups[link] = Group.from_bytes(data)
-        self._changed[link] = group
         return group
 
     def _due(self, group: Group) -> float:
@@ -255,6 +257,7 @@ class Groups:
             # Moved to the end, so that those at the front have been idle longest.
             del self._groups[link]
             self._groups[link] = group
+            group.is_changed = False
         return GroupsSnapshot(
             groups={link: group.to_bytes() for link, group in changed.items()},
             level=msgspec.msgpack.encode((VERSION, self._level)),

@@ -341,6 +341,19 @@ def test_a_link_of_very_many_accounts_stays_small_and_those_who_copy_are_still_f
     assert len(row) < MEMBERS_MAX * 1_000 + 2_000
 
 
+def test_what_changes_nothing_in_a_large_crowd_is_not_written_anew() -> None:
+    groups = new_groups()
+    told = told_of(*copiers(MEMBERS_MAX, 30), *people(300, 9))
+    groups.observe(told, range(len(told)))
+    groups.snapshot()
+    again = told_of(*people(300, 9))
+    groups.observe(again, range(len(again)))
+    assert groups.snapshot().groups == {}
+    more = told_of(*people(301, 9))[-1:] + told_of(*copiers(1, 60))[-1:]
+    groups.observe(more, range(len(more)))
+    assert set(groups.snapshot().groups) == {"org:x.example"}
+
+
 def test_a_provider_that_everybody_pays_through_is_no_suspect_and_hides_nobody() -> None:
     groups = new_groups()
     assert judged(told_of(*people(2_000, 9)), groups) == (set(), 0)
