@@ -17,6 +17,7 @@ import models
 from models.calibration import Tail, rung_of
 from models.config import DetectionConfig
 from models.habit import Habit
+from models.pace import Pace
 from models.popularity import Popularity
 from models.population import Population
 from models.profile import Profile
@@ -69,6 +70,17 @@ def _kept_popularity(popularity: Popularity) -> Popularity:
     wire, rows = popularity.snapshot()
     kept = Popularity()
     kept.restore(msgspec.convert(msgspec.to_builtins(wire), type(wire)), rows.get)
+    return kept
+
+
+def _follow(pace: Pace, rng: random.Random) -> None:
+    gap_s, before_s = rng.lognormvariate(2.0, 1.0), rng.lognormvariate(2.0, 1.0)
+    pace.learn(gap_s, rng.randrange(9), rng.randrange(9), before_s)
+
+
+def _kept_pace(pace: Pace) -> Pace:
+    kept = Pace()
+    kept.restore(pace.to_wire())
     return kept
 
 
@@ -127,6 +139,14 @@ PROMISES = {
         state=lambda tail: (tail.days, tail.reached),
         kept=_kept_tail,
         bytes_max=1_500,
+    ),
+    "Pace": Promise(
+        make=Pace,
+        score=lambda pace: (pace.haste(1.0), pace.evenness(20.0, 21.0), pace.step(1, 2)),
+        learn=_follow,
+        state=lambda pace: pace.to_wire(),
+        kept=_kept_pace,
+        bytes_max=1_000,
     ),
     "Popularity": Promise(
         make=Popularity,
