@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 from models.hashing import hash32
 
-#: Requests remembered in each of two generations: shippers repeat what they sent moments ago.
-GENERATION: Final = 64
+#: Requests remembered in each of two generations: shippers repeat what they sent moments ago. With
+#: more, of four bytes each, a profile would not keep to its two kilobytes.
+GENERATION: Final = 56
 #: An event this much older than its account's latest is too late to be told from a repeat.
 LATENESS_S: Final = 3_600.0
 
@@ -18,7 +19,7 @@ Novelty = Literal["new", "duplicate", "late"]
 class RecentRequests:
     """Tells a new request of an account from a repeated one.
 
-    Two generations of request hashes are kept, together the last 64 to 128 requests. A request
+    Two generations of request hashes are kept, together the last 56 to 112 requests. A request
     later than any before it can't be a repeat. One older than what the forgotten generations
     reach to can't be told from a repeat: it is `late`, and only what repeats can't change (the
     distinct pairs it has seen) may learn from it.
@@ -52,7 +53,7 @@ class RecentRequests:
                 return "late"
         else:
             self._latest_s = ts
-        if len(self._younger) == GENERATION:
+        if len(self._younger) >= GENERATION:  # more in a row of an earlier version
             # What falls out now is no younger than the latest event was when it was set aside.
             self._forgotten_until_s = self._rotated_at_s
             self._older = self._younger
