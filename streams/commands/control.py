@@ -221,8 +221,8 @@ def approve(
     pairwatch decisions --action review
     pairwatch approve DECISION_ID --action throttle --limit 2 --for 12h --why ...
 
-    It covers whoever carries the link, those too who come later. `pairwatch release link` takes it
-    back and lifts what it brought.
+    It covers whoever carries the link, those too who come later; of a manner, those who were named
+    for it. `pairwatch release link` takes it back and lifts what it brought.
     """
     if (limit is None) == (action == "throttle"):
         raise OperatorError("--limit: a throttle needs one, a ban has none")
