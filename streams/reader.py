@@ -11,6 +11,7 @@ from faust.transport.consumer import TP
 from faust.transport.drivers import aiokafka as driver
 
 from streams.namesake import give_way
+from streams.silence import tell_of_silence
 from streams.topic_ids import topic_ids
 
 
@@ -47,6 +48,7 @@ class Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def on_start(self) -> None:
         """Connect; the group is joined later."""
         await super().on_start()
+        tell_of_silence(self._consumer._coordinator)
         if self.app.conf.consumer_group_instance_id is not None:
             give_way(
                 self._consumer._coordinator,
