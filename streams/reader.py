@@ -14,6 +14,10 @@ from streams.namesake import give_way
 from streams.silence import tell_of_silence
 from streams.topic_ids import topic_ids
 
+#: aiokafka has one fetch on its way to a broker. While that waits for partitions without news,
+#: those whose records have been used up meanwhile wait with it.
+_FETCH_WAIT_MS = 100
+
 
 class Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's thread around aiokafka's consumer.
@@ -32,6 +36,7 @@ class Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # Faust reads so only where it writes in transactions itself.
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         commit = consumer.commit
 
         async def commit_with_ids(offsets: Mapping[Any, Any]) -> None:
