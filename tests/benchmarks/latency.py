@@ -7,6 +7,7 @@ import itertools
 import time
 from collections import defaultdict
 from statistics import quantiles
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -28,6 +29,8 @@ _TOPIC = "bench.live"
 #: Of all requests, those of one account that floods, and those of accounts of which every second
 #: one goes from nothing to this many requests at once: each of them is decided about.
 _FLOOD_SHARE, _BURST = 0.33, 400
+#: Events of people that are made before, and come again and again.
+_PEOPLES_EVENTS = 200_000
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -90,10 +93,36 @@ async def _read(consumer: AIOKafkaConsumer, sent_s: dict[str, float], waits_s: l
             waits_s.append(now_s - sent_s[samples[-1]])
 
 
+class _Later(NamedTuple):
+    """An event that is ready but for its time and id: whoever sends many has no time to make them.
+
+    `rest` is its JSON from the account's id on.
+    """
+
+    partition: int
+    key: bytes
+    rest: bytes
+
+    def row(self, now_s: float, request_id: str) -> Row:
+        """Return it as a message that is sent now."""
+        value = b'{"ts":%.6f,"request_id":"%b"%b' % (now_s, request_id.encode(), self.rest)
+        return Row(self.key, value, int(now_s * 1_000))
+
+
+def _later(account_id: str, value: bytes) -> _Later:
+    key = account_id.encode()
+    return _Later(partition_of(key, PARTITIONS), key, value[value.index(b',"account_id"') :])
+
+
+def _view(account_id: str, number: int) -> _Later:
+    request = Request(0.0, "", account_id, "view", pair_ids=[f"pair_{number % 200_000:07d}"])
+    return _later(account_id, msgspec.json.encode(request))
+
+
 async def _send(producer: AIOKafkaProducer, rate: float, sent_s: dict[str, float]) -> int:
     """Send for a minute after the warm-up; return by how many events it fell behind at most."""
+    people = itertools.cycle([_later(*event) for event in events(_PEOPLES_EVENTS)])
     began_s, made, behind = time.monotonic(), 0, 0
-    stream = (msgspec.json.decode(event.value, type=Request) for event in events(2_000_000))
     bursts = itertools.count()
     left, burst = 0, 0
     while (elapsed_s := time.monotonic() - began_s) < _WARM_S + _LASTS_S:
@@ -105,20 +134,15 @@ async def _send(producer: AIOKafkaProducer, rate: float, sent_s: dict[str, float
         if warm and int(elapsed_s) > burst:
             burst, left, name = int(elapsed_s), _BURST, f"burst-{next(bursts)}"
         for n in range(due):
-            request = next(stream)
-            changes: dict[str, object] = {"ts": now_s, "request_id": f"live-{made + n}"}
+            event, request_id = next(people), f"live-{made + n}"
             if left:
                 left -= 1
-                changes |= {"account_id": name, "action": "view", "owner_id": None}
-                changes["pair_ids"] = [f"pair_{(made + n) % 200_000:07d}"]
+                event = _view(name, made + n)
             elif warm and n < _FLOOD_SHARE * due:
-                changes |= {"account_id": "flood", "action": "view", "owner_id": None}
-            request = msgspec.structs.replace(request, **changes)
+                event = _view("flood", made + n)
             if warm:
-                sent_s[request.request_id] = now_s
-            key = request.account_id.encode()
-            row = Row(key, msgspec.json.encode(request), int(now_s * 1_000))
-            rows[partition_of(key, PARTITIONS)].append(row)
+                sent_s[request_id] = now_s
+            rows[event.partition].append(event.row(now_s, request_id))
         made += due
         sent = [
             one
