@@ -67,6 +67,11 @@ _REACHED: Final = [1.0] + [
 ]
 
 _RUNGS_PER_E: Final = RUNGS_PER_DOUBLING / math.log(2)
+#: The rungs of whole numbers below this.
+_SMALLER: Final = 64
+_SMALL: Final = [0] + [
+    max(rung for rung in range(RUNGS) if _REACHED[rung] <= n) for n in range(1, _SMALLER)
+]
 
 
 def rung_of(count: float) -> int:
@@ -79,13 +84,31 @@ def rung_of(count: float) -> int:
         return -1
     if not count < _REACHED[RUNGS - 1]:
         return RUNGS - 1
-    # Where it lies by its logarithm, but for rounding.
-    rung = int(math.log(count) * _RUNGS_PER_E)
+    # Most counts are small. Of the others it lies where their logarithm has it, but for rounding.
+    rung = _SMALL[int(count)] if count < _SMALLER else int(math.log(count) * _RUNGS_PER_E)
     while rung + 1 < RUNGS and count >= _REACHED[rung + 1]:
         rung += 1
     while count < _REACHED[rung]:
         rung -= 1
     return rung
+
+
+class _Rung:
+    """What a tail knows of a rung.
+
+    Entries of lists are objects, and a day that climbs changes four of them.
+    """
+
+    __slots__ = ("believed", "days", "reached", "untold")
+
+    def __init__(self, believed: float) -> None:
+        #: The share (0–1) of account days that are believed to reach it.
+        self.believed = believed
+        #: Days of which it is the highest, and how many of them are untold.
+        self.days = 0.0
+        self.untold = 0
+        #: Days that have got as far, as last summed up.
+        self.reached = 0.0
 
 
 class Tail:
@@ -121,31 +144,31 @@ class Tail:
     """
 
     __slots__ = (
-        "_believed",
+        "_is_summed",
         "_power",
-        "_reached",
+        "_rungs",
         "_shape",
-        "_untold",
+        "_shoulder",
+        "_tail",
         "_untold_days",
         "days",
         "signal",
-        "tops",
     )
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.days = 0.0
-        #: Days by the highest rung that they have reached.
-        self.tops = [0.0] * RUNGS
-        self._untold_days, self._untold = 0, [0] * RUNGS
-        self._reached: list[float] | None = None
+        self._untold_days = 0
         self._shape: _Shape = _log_normal if signal.unbounded else _weibull
+        self._shoulder, self._tail = self._shape.rarity(_SHOULDER), self._shape.rarity(_TAIL)
         apart = self._shape.rarity(0.001) - self._shape.rarity(0.5)
         self._power = math.log(signal.excess / signal.usual) / apart
         middle = math.log(signal.usual) - self._power * self._shape.rarity(0.5)
-        self._believed = [
-            self._shape.share((math.log(height) - middle) / self._power) for height in HEIGHTS
+        self._rungs = [
+            _Rung(self._shape.share((math.log(height) - middle) / self._power))
+            for height in HEIGHTS[:RUNGS]
         ]
+        self._is_summed = True
 
     def begin_day(self) -> None:
         """Count one more account day."""
@@ -154,68 +177,79 @@ class Tail:
 
     def reach(self, below: int, rung: int) -> None:
         """Count that an account day which stood at rung `below` has now reached `rung`."""
-        # Written out: what is added in place is boxed first, and this is done at every rung.
-        tops, untold = self.tops, self._untold
         if below >= 0:
-            tops[below] = tops[below] - 1.0
-            untold[below] = untold[below] - 1
-        tops[rung] = tops[rung] + 1.0
-        untold[rung] = untold[rung] + 1
-        self._reached = None
+            left = self._rungs[below]
+            left.days -= 1.0
+            left.untold -= 1
+        now = self._rungs[rung]
+        now.days += 1.0
+        now.untold += 1
+        self._is_summed = False
 
     def take_back(self, rung: int) -> None:
         """Uncount an account day that had reached a rung: it has turned out suspect."""
         self.days = max(self.days - 1, 0.0)
         self._untold_days -= 1
         if rung >= 0:
-            self.tops[rung] -= 1
-            self._untold[rung] -= 1
-            self._reached = None
+            left = self._rungs[rung]
+            left.days -= 1.0
+            left.untold -= 1
+            self._is_summed = False
+
+    @property
+    def tops(self) -> list[float]:
+        """Days by the highest rung that they have reached."""
+        return [rung.days for rung in self._rungs]
 
     @property
     def untold(self) -> Growth:
         """What other partitions have not been told yet."""
-        tops = {rung: change for rung, change in enumerate(self._untold) if change}
+        tops = {n: rung.untold for n, rung in enumerate(self._rungs) if rung.untold}
         return Growth(self._untold_days, tops)
 
     def tell(self) -> Growth:
         """Return what was counted since the last time, for others to `merge`."""
-        told = self.untold
-        self._untold_days, self._untold = 0, [0] * RUNGS
+        told, self._untold_days = self.untold, 0
+        for rung in self._rungs:
+            rung.untold = 0
         return told
 
     def merge(self, growth: Growth) -> None:
         """Count what the tail of another partition has counted; rungs are below `RUNGS`."""
         self.days = max(self.days + growth.days, 0.0)
         for rung, change in growth.tops.items():
-            self.tops[rung] += change
-        self._reached = None
+            self._rungs[rung].days += change
+        self._is_summed = False
 
     def fade(self) -> None:
         """Let the past weigh less; called when a day ends."""
         self.days *= DAY_FADING
-        self.tops = [count * DAY_FADING for count in self.tops]
-        self._reached = None
+        for rung in self._rungs:
+            rung.days *= DAY_FADING
+        self._is_summed = False
 
     def restore(self, days: float, tops: dict[int, float], untold: Growth) -> None:
         """Take up what `days`, `tops` and `untold` were."""
         self.days, self._untold_days = days, untold.days
-        self.tops = [tops.get(rung, 0.0) for rung in range(RUNGS)]
-        self._untold = [untold.tops.get(rung, 0) for rung in range(RUNGS)]
-        self._reached = None
+        for n, rung in enumerate(self._rungs):
+            rung.days, rung.untold = tops.get(n, 0.0), untold.tops.get(n, 0)
+        self._is_summed = False
 
     @property
     def reached(self) -> list[float]:
         """How many days have reached each rung."""
-        if self._reached is None:
+        self._sum_up()
+        return [rung.reached for rung in self._rungs]
+
+    def _sum_up(self) -> None:
+        if self._is_summed:
+            return
+        total = 0.0
+        for rung in reversed(self._rungs):
+            total += rung.days
             # What has faded and is taken back in full would leave less than none.
-            # Written out, as here a loop is machine code and an iterator is not.
-            reached, total = [0.0] * RUNGS, 0.0
-            for rung in range(RUNGS - 1, -1, -1):
-                total = total + self.tops[rung]
-                reached[rung] = total if total > 0 else 0.0
-            self._reached = reached
-        return self._reached
+            rung.reached = total if total > 0 else 0.0
+        self._is_summed = True
 
     @property
     def _weight(self) -> float:
@@ -232,6 +266,7 @@ class Tail:
         belief
             Account days that the belief weighs.
         """
+        self._sum_up()
         # The lowest rung that no more than this share reaches.
         rung, end = 0, RUNGS - 1
         while rung < end:
@@ -248,8 +283,8 @@ class Tail:
 
     def _share_of(self, rung: int, belief: float) -> float:
         """Return the share (0–1) of account days that reach a rung, as seen and as believed."""
-        days = self.days + belief
-        return (self.reached[rung] + belief * self._believed[rung]) / days if days else 0.0
+        days, one = self.days + belief, self._rungs[rung]
+        return (one.reached + belief * one.believed) / days if days else 0.0
 
     def _fit(self) -> tuple[float, float]:
         """Return the logarithm of the height that one day in e reaches, and the tail's power."""
@@ -257,12 +292,12 @@ class Tail:
         seen = self._height_of_share(_TAIL, 0) - self._height_of_share(_SHOULDER, 0)
         # Where few days are seen, the belief alone makes up the end: that would stretch the tail
         # from their everyday to an end of another world.
-        apart = self._shape.rarity(_TAIL) - self._shape.rarity(_SHOULDER)
+        apart = self._tail - self._shoulder
         flattest = min(max(seen / apart, self._power), _POWER_MAX)
         # Chance alone spreads a small count this far (Poisson), whatever few days have shown.
         chance = 0.0 if self.signal.is_evidence else _CHANCE * math.exp(-shoulder / 2)
         power = max(min((tail - shoulder) / apart, flattest), chance, _POWER_MIN)
-        return shoulder - power * self._shape.rarity(_SHOULDER), power
+        return shoulder - power * self._shoulder, power
 
     def probability(self, count: float) -> float:
         """Return the share (0–1) of honest account days expected to reach this count."""

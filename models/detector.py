@@ -12,6 +12,7 @@ from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
 from models.docket import Docket
 from models.exchange import Digest, Exchange
+from models.facts import Facts
 from models.feedback import take_back
 from models.groups import Activities
 from models.hashing import hash32
@@ -122,7 +123,8 @@ class Detector:
         profiles, changed = self._profiles, self._changed
         popularity, next_s = self.population.popularity, self.exchange.next_s
         judge, event, late = self._judge, NO_EVENT, 0
-        for n, request in enumerate(requests):
+        for n, each in enumerate(requests):
+            request = Facts(each)
             ts, account_id = request.ts, request.account_id
             if ts >= next_s:
                 if not self._begin_epoch(ts, seen):
@@ -131,7 +133,7 @@ class Detector:
             seen.taken = n + 1
             profile = profiles.get(account_id)
             if profile is None:
-                profile = self._profile_of(request)
+                profile = self._profile_of(each)
             else:
                 changed[account_id] = profile
             novelty = profile.recent.admit(request.request_id, ts)
@@ -157,8 +159,8 @@ class Detector:
                 looks = popularity.look(pairs, profile.mark)
                 activities = self._activities.observe(request, profile, pairs, looks)
                 if activities:
-                    if self._is_allowed(request):
-                        self._activities.excuse(request.account_id)
+                    if self._is_allowed(each):
+                        self._activities.excuse(account_id)
                     else:
                         seen.activities += activities
             else:
@@ -171,15 +173,15 @@ class Detector:
             decision, before = None, profile.standing
             if judge.judge(profile, request, pairs, looks, counted=novelty == "new"):
                 profile.add_sample(request.request_id)
-                decision = self._decide(profile, request, offsets[n], event)
-            elif status in _REFUSED and self._is_ignoring(profile, request):
-                decision = self._decide(profile, request, offsets[n], event, ignored=True)
+                decision = self._decide(profile, each, offsets[n], event)
+            elif status in _REFUSED and self._is_ignoring(profile, each):
+                decision = self._decide(profile, each, offsets[n], event, ignored=True)
             if decision is None and approved:
-                decision = self.docket.cover(self._cause(request, offsets[n]), profile, request)
+                decision = self.docket.cover(self._cause(each, offsets[n]), profile, each)
             if decision is None and allows_some:
-                decision = self.docket.spare(self._cause(request, offsets[n]), profile, request)
+                decision = self.docket.spare(self._cause(each, offsets[n]), profile, each)
             if decision is None and before.action != "none":
-                self.docket.meet(profile, request)
+                self.docket.meet(profile, each)
             if decision is not None:
                 seen.decisions.append(decision)
                 if decision.action != "release" and (

@@ -37,19 +37,25 @@ class Habit:
 
     def __init__(self, days: int = 0, mean_log: float = 0.0) -> None:
         self.days = days
-        self._mean_log = stats.EWMean(fading_factor=_FADING)
+        #: Most accounts come once, and to make one of these takes as long as to judge a request.
+        self._mean_log: stats.EWMean | None = None
         if days:
-            self._mean_log.update(mean_log)  # the first value becomes the mean
+            self._learn(mean_log)  # the first value becomes the mean
 
     def learn_one(self, count: float) -> None:
         """Learn from one closed day's count."""
-        self._mean_log.update(math.log1p(max(count, 0.0)))
+        self._learn(math.log1p(max(count, 0.0)))
         self.days += 1
+
+    def _learn(self, log: float) -> None:
+        if self._mean_log is None:
+            self._mean_log = stats.EWMean(fading_factor=_FADING)
+        self._mean_log.update(log)
 
     @property
     def mean_log(self) -> float:
         """The learned mean; 0 before the first day."""
-        return float(self._mean_log.get()) if self.days else 0.0
+        return float(self._mean_log.get()) if self._mean_log is not None else 0.0
 
     @property
     def usual(self) -> float:

@@ -6,13 +6,13 @@ import math
 from typing import Final
 
 from models.calibration import HEIGHTS, rung_of
+from models.facts import Facts
 from models.hashing import hash64
 from models.pace import ACT_S, number_of
 from models.policy import Finding
 from models.population import Population
 from models.profile import Profile
-from models.request import Request
-from models.signals import DAY_S, SCALES_S, Measure
+from models.signals import CODES, DAY_S, SCALES_S, Measure, Signal
 from models.verdict import Exceedance
 from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
 
@@ -21,7 +21,6 @@ _HABIT_TIMES: Final = 5.0
 #: … up to this many times the level for everybody: a habit grown on purpose buys no more. Who reads
 #: what people read may open as many: it is coverage that makes a copier.
 _LEEWAY_MAX: Final = 4.0
-_WITH_HABIT = ("requests", "choices")
 #: Days after which an account has a habit.
 _HABIT_DAYS: Final = 7
 #: Choices of one account that the population learns from in a day, so that nobody dominates it.
@@ -47,15 +46,45 @@ _PAIR_BITS: Final = 0xFFFF_FFFF
 #: What one account day in twenty reaches is worth telling beside what is beyond its level.
 _WORTH_TELLING: Final = 0.05
 
-_PLACES: tuple[tuple[int, Measure], ...] = (
-    (LOAD, "requests"),
-    (NEW_PAIRS, "new_pairs"),
-    (CHOICES, "choices"),
-    (EVIDENCE, "evidence"),
-    (PATIENCE, "patience"),
-    (PASSED, "passed"),
-)
-_PLACE = {measure: place for place, measure in _PLACES}
+#: In the order in which they are looked at.
+_PLACE: dict[Measure, int] = {
+    "requests": LOAD,
+    "new_pairs": NEW_PAIRS,
+    "choices": CHOICES,
+    "evidence": EVIDENCE,
+    "patience": PATIENCE,
+    "passed": PASSED,
+}
+#: Sets of measures: a bit each, from `LOAD` on.
+_SETS: Final = 64
+
+
+class _Gauge:
+    """What there is to know of a signal to judge its count.
+
+    Parameters
+    ----------
+    at
+        Its index among the signals.
+    signal
+        The signal.
+    rare_at
+        The index of the one that tells whether an account reads as people do, if it is judged.
+    """
+
+    __slots__ = ("at", "has_habit", "is_excused", "is_rare", "of_requests", "place", "rung_at")
+
+    def __init__(self, at: int, signal: Signal, rare_at: int | None) -> None:
+        self.at = at
+        self.is_rare = at == rare_at
+        #: Where its count stands in a window, and its rung among a profile's.
+        self.place = _PLACE.get(signal.measure, -1)
+        self.rung_at = CODES.index(signal.code)
+        #: Whether a habit widens its level: that of requests, or of choices.
+        self.of_requests = signal.measure == "requests"
+        self.has_habit = signal.scale_s == DAY_S and signal.measure in ("requests", "choices")
+        #: Whether reading as people do does.
+        self.is_excused = signal.measure == "choices" and rare_at is not None
 
 
 class Judge:
@@ -72,35 +101,28 @@ class Judge:
         self._popularity, self._pace = population.popularity, population.pace
         #: How many times the usual is to be expected: more than 1 during a planned event.
         self.tolerance = 1.0
-        at = {(s.measure, s.scale_s): i for i, (_, s) in enumerate(population.signals)}
-        self._rare_at = at.pop(("rare_reads", DAY_S), None)  # kept beyond the day's window
-        #: For each set of measures (a bit each, as in `_PLACES`) where to look once they have
-        #: changed: the window, the place in it, and the signal's index.
-        self._looks = [
+        signals = [signal for _, signal in population.signals]
+        at = {(signal.measure, signal.scale_s): n for n, signal in enumerate(signals)}
+        rare_at = at.get(("rare_reads", DAY_S))  # kept beyond the day's window
+        self._gauges = [_Gauge(n, signal, rare_at) for n, signal in enumerate(signals)]
+        self._rare = None if rare_at is None else self._gauges[rare_at]
+        #: For each window, and each set of measures that are due there, where to look.
+        self._due = [
             [
-                (i, place, at[name, scale_s])
-                for i, scale_s in enumerate(SCALES_S)
-                for n, (place, name) in enumerate(_PLACES)
-                if changed & 1 << n and (name, scale_s) in at
+                [
+                    self._gauges[at[measure, scale_s]]
+                    for measure, place in _PLACE.items()
+                    if due & 1 << place - LOAD and (measure, scale_s) in at
+                ]
+                for due in range(_SETS)
             ]
-            for changed in range(1 << len(_PLACES))
-        ]
-        #: By signal its code, and which habit widens its level: asked for at every rung.
-        self._codes = [signal.code for _, signal in population.signals]
-        self._habits = [
-            signal.measure if signal.scale_s == DAY_S and signal.measure in _WITH_HABIT else None
-            for _, signal in population.signals
-        ]
-        #: Which of them reading as people do excuses, if that is looked at.
-        self._excuses = [
-            signal.measure == "choices" and self._rare_at is not None
-            for _, signal in population.signals
+            for scale_s in SCALES_S
         ]
 
     def judge(
         self,
         profile: Profile,
-        request: Request,
+        request: Facts,
         pairs: list[int],
         looks: list[int],
         *,
@@ -131,8 +153,7 @@ class Judge:
             self.population.begin_account_day(int(ts // DAY_S), counted=teaches)
             profile.taken_back = not teaches
         # What went on while a decision held is looked at afresh.
-        afresh = not held and profile.is_raised
-        if afresh:
+        if not held and profile.is_raised:
             profile.calm_down()
         new_pairs, choices, evidence, patience = 0.0, 0, 0.0, 0.0
         if pairs:
@@ -162,28 +183,27 @@ class Judge:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)
         load = (_LIGHT if _is_light(request) else 1.0) if counted else 0.0
         profile.count(ts, int(counted), load, new_pairs, choices, evidence, patience)
-        # A count that stays as it was stays below the height at which it is looked at again.
-        changed = int(load > 0) | int(new_pairs > 0) << 1
-        changed |= int(choices > 0) << 2 | int(evidence > 0) << 3
-        changed |= int(patience > 0) << 4 | int(new_pairs > 0 and not choices) << 5
-        windows, suspicious = profile.windows, False
-        for i, place, at in self._looks[-1 if afresh else changed]:
-            window = windows[i]
-            count = window.at(place)
-            if count >= window.heights.at(place):
-                height = self._climb(profile, at, count, learn=teaches)
+        leeway = self.tolerance * standing.leeway
+        suspicious = False
+        for i, window in enumerate(profile.windows):
+            for gauge in self._due[i][window.due()]:
+                height = self._climb(profile, gauge, window.at(gauge.place), leeway, learn=teaches)
                 if height > 0:
-                    window.heights.put(place, height)
+                    window.heights.put(gauge.place, height)
                 else:
                     suspicious = True
-                    window.raise_height(place, -height)
-        if profile.rare >= profile.rare_height and self._rare_at is not None:
-            height = self._climb(profile, self._rare_at, profile.rare, learn=teaches)
+                    window.raise_height(gauge.place, -height)
+        rare = self._rare
+        if rare is not None and profile.rare >= profile.rare_height:
+            height = self._climb(profile, rare, profile.rare, leeway, learn=teaches)
             profile.rare_height = abs(height)
             suspicious |= height < 0
-        return suspicious or (choices > 0 and not held and self._reads_like_a_copier(profile))
+        if suspicious or not choices or held:
+            return suspicious
+        copied_level = self._rare_level * leeway
+        return profile.rare >= copied_level and profile.copied_share >= _COPIED_THROTTLE
 
-    def count(self, profile: Profile, request: Request, *, chosen: bool) -> None:
+    def count(self, profile: Profile, request: Facts, *, chosen: bool) -> None:
         """Count a request that is in excess of what judging its account takes.
 
         Who read a pair last is noted all the same: what others read is judged by it.
@@ -194,7 +214,7 @@ class Judge:
         else:
             self.own(profile, request)
 
-    def own(self, profile: Profile, request: Request) -> None:
+    def own(self, profile: Profile, request: Facts) -> None:
         """Remember that what an account generates is its own: later requests may not say so."""
         if request.action != "generate" or request.owner_id is not None:
             return
@@ -204,14 +224,10 @@ class Judge:
 
     @property
     def _rare_level(self) -> float:
-        at = self._rare_at
-        return math.inf if at is None else self.population.levels[at][0]
+        rare = self._rare
+        return math.inf if rare is None else self.population.levels[rare.at][0]
 
-    def _reads_like_a_copier(self, profile: Profile) -> bool:
-        level = self._rare_level * self._leeway(profile)
-        return profile.rare >= level and profile.copied_share >= _COPIED_THROTTLE
-
-    def _follow(self, profile: Profile, request: Request, *, honest: bool) -> tuple[float, float]:
+    def _follow(self, profile: Profile, request: Facts, *, honest: bool) -> tuple[float, float]:
         """Return what it says how this choice follows the last one, and learn from it.
 
         In decibans: how soon it does and by which number, and how evenly.
@@ -219,13 +235,12 @@ class Judge:
         ts, pair_ids = request.ts, request.pair_ids
         gap_s, before = ts - profile.chosen_s, profile.chosen_number
         number = number_of(pair_ids[0]) if len(pair_ids) == 1 else None
-        said = self._pace.haste(gap_s) + self._pace.step(before, number)
-        even = self._pace.evenness(gap_s, profile.gap_s)
-        if honest and profile.windows[-1].choices < _CHOICES_LEARNED_MAX:
-            self._pace.learn(gap_s, before, number, profile.gap_s)
+        learns = honest and profile.windows[-1].choices < _CHOICES_LEARNED_MAX
+        said, even = self._pace.weigh(gap_s, before, number, profile.gap_s, learns=learns)
         profile.chosen_number = number
         if gap_s >= ACT_S:
-            profile.chosen_s, profile.gap_s = ts, round(min(gap_s, DAY_S), 3)
+            # In milliseconds, as it is kept.
+            profile.chosen_s, profile.gap_s = ts, int(1_000 * min(gap_s, DAY_S) + 0.5) / 1_000
         return said, even
 
     def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, honest: bool) -> None:
@@ -240,22 +255,23 @@ class Judge:
             weighed=chosen and honest and day.choices < _CHOICES_LEARNED_MAX,
         )
 
-    def _climb(self, profile: Profile, at: int, count: float, *, learn: bool) -> float:
+    def _climb(
+        self, profile: Profile, gauge: _Gauge, count: float, leeway: float, *, learn: bool
+    ) -> float:
         """Judge a signal at a new height, and learn it if it is unsuspicious.
 
         Returns the count at which to look again, negative if this one is beyond the level.
         """
-        level, rung = self._level(profile, at), rung_of(count)
+        level, rung = self._level(profile, gauge) * leeway, rung_of(count)
         if count >= level:
-            if at != self._rare_at or profile.copied_share >= _COPIED_THROTTLE:
+            if not gauge.is_rare or profile.copied_share >= _COPIED_THROTTLE:
                 return -HEIGHTS[rung + 1]
             return HEIGHTS[rung + 1]
-        code = self._codes[at]
-        below = profile.reached.get(code, -1)
+        below = profile.rungs[gauge.rung_at]
         if rung > below:
             if learn and not profile.taken_back:
-                self.population.tails[at].reach(below, rung)
-                profile.reached[code] = rung
+                self.population.tails[gauge.at].reach(below, rung)
+                profile.rungs[gauge.rung_at] = rung
         else:
             rung = below
         height = HEIGHTS[rung + 1]
@@ -264,20 +280,16 @@ class Judge:
     def _reads_like_people(self, profile: Profile) -> bool:
         return profile.rare < _RARE_LEARNED_MAX * self._rare_level
 
-    def _level(self, profile: Profile, at: int) -> float:
-        """Return the count from which a signal asks for a throttle, for this account."""
-        level, habit_of = self.population.levels[at][0], self._habits[at]
-        if habit_of is not None:
-            habit = profile.habit_requests if habit_of == "requests" else profile.habit_choices
+    def _level(self, profile: Profile, gauge: _Gauge) -> float:
+        """Return the count from which a signal asks for a throttle, without any leeway."""
+        usual = level = self.population.levels[gauge.at][0]
+        if gauge.has_habit:
+            habit = profile.habit_requests if gauge.of_requests else profile.habit_choices
             if habit.days >= _HABIT_DAYS:
                 level = max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
-        if self._excuses[at] and self._popularity.tells and self._reads_like_people(profile):
-            level = max(level, _LEEWAY_MAX * self.population.levels[at][0])
-        return level * (self.tolerance * profile.standing.leeway)
-
-    def _leeway(self, profile: Profile) -> float:
-        """Return how many times the usual people have granted."""
-        return self.tolerance * profile.standing.leeway
+        if gauge.is_excused and self._popularity.tells and self._reads_like_people(profile):
+            level = max(level, _LEEWAY_MAX * usual)
+        return level
 
     def find(self, exceedances: list[Exceedance]) -> Finding:
         """Return how grave these exceedances are together."""
@@ -291,21 +303,21 @@ class Judge:
 
     def exceedances(self, profile: Profile) -> list[Exceedance]:
         """Return the signals that are out of the ordinary, the least probable first."""
-        found = []
-        for at, (scenario, signal) in enumerate(self.population.signals):
+        found, leeway = [], self.tolerance * profile.standing.leeway
+        for gauge, (scenario, signal) in zip(self._gauges, self.population.signals, strict=True):
             observed = (
                 profile.rare
-                if at == self._rare_at
-                else profile.windows[SCALES_S.index(signal.scale_s)].at(_PLACE[signal.measure])
+                if gauge.is_rare
+                else profile.windows[SCALES_S.index(signal.scale_s)].at(gauge.place)
             )
-            tail = self.population.tails[at]
+            tail = self.population.tails[gauge.at]
             probability = tail.probability(observed)
             if probability <= _WORTH_TELLING:
-                level = self._level(profile, at)
+                level = self._level(profile, gauge) * leeway
                 beyond = observed >= level
-                ban_level = self.population.levels[at][1] * self._leeway(profile)
+                ban_level = self.population.levels[gauge.at][1] * leeway
                 ban = observed >= ban_level
-                if at == self._rare_at:
+                if gauge.is_rare:
                     beyond &= profile.copied_share >= _COPIED_THROTTLE
                     ban &= profile.copied_share >= _COPIED_BAN
                 found.append(
@@ -317,7 +329,7 @@ class Judge:
         return sorted(found, key=lambda found: (not found.beyond, found.probability))
 
 
-def _is_light(request: Request) -> bool:
+def _is_light(request: Facts) -> bool:
     if request.status >= 500:
         return True
     owner_id = request.owner_id
@@ -326,7 +338,7 @@ def _is_light(request: Request) -> bool:
     return owner_id == request.account_id and request.action != "generate"
 
 
-def foreign_pairs(request: Request) -> list[int]:
+def foreign_pairs(request: Facts) -> list[int]:
     """Return the 64-bit hashes of other people's pairs that a request was given, each once."""
     pair_ids, owner_id = request.pair_ids, request.owner_id
     if not pair_ids or request.status >= 400 or request.action == "generate":

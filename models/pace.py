@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate
 from statistics import NormalDist
-from string import ascii_letters, digits
+from string import ascii_letters
 from typing import Final
 
 from models.population_state import PaceWire
@@ -36,6 +36,9 @@ _STEP_MAX: Final = 4
 _EVIDENCE_MAX: Final = 12.0
 #: Longer numbers are hashes.
 _DIGITS_MAX: Final = 15
+_UNIT_MAX: Final = 10**15
+_ZERO: Final = 48
+_NINE: Final = 57
 #: A number of its own, perhaps behind a word: the digits that a hash happens to end in are none.
 _LAST_NUMBER: Final = re.compile(
     rf"(?:^|[^0-9A-Za-z])[A-Za-z]*(\d{{1,{_DIGITS_MAX}}})(?:[^0-9A-Za-z]\D{{0,7}})?$", re.ASCII
@@ -48,16 +51,18 @@ def number_of(pair_id: str) -> int | None:
     >>> number_of("/images/0041.png"), number_of("p7"), number_of("welcome"), number_of("3f9a52")
     (41, 7, None, None)
     """
-    # Most ids end in a digit, and are told thus in a fifth of the time.
-    head = pair_id.rstrip(digits)
-    length = len(pair_id) - len(head)
-    if length:
-        word = head.rstrip(ascii_letters)
-        if length > _DIGITS_MAX or (word and word[-1] in digits):
+    # Most ids end in a digit, and are told thus in a tenth of the time.
+    number, unit, at = 0, 1, len(pair_id) - 1
+    while at >= 0 and _ZERO <= (char := ord(pair_id[at])) <= _NINE:
+        if unit == _UNIT_MAX:
             return None
-        return int(pair_id[len(head) :])
-    found = _LAST_NUMBER.search(pair_id)
-    return int(found[1]) if found else None
+        number, unit, at = number + unit * (char - _ZERO), 10 * unit, at - 1
+    if unit == 1:
+        found = _LAST_NUMBER.search(pair_id)
+        return int(found[1]) if found else None
+    while at >= 0 and pair_id[at] in ascii_letters:
+        at -= 1
+    return None if at >= 0 and _ZERO <= ord(pair_id[at]) <= _NINE else number
 
 
 _log2: Final = math.log2
@@ -85,6 +90,33 @@ _EVEN: Final = CLASSES + 2
 _COUNTS: Final = _EVEN + EVEN_CLASSES
 
 
+_NONE: Final = -1
+
+
+def _haste_at(gap_s: float) -> int:
+    """Return which count a time between choices belongs to, `_NONE` within one act."""
+    return class_of(gap_s) if gap_s >= ACT_S else _NONE
+
+
+def _evenness_at(gap_s: float, before_s: float) -> int:
+    if gap_s < ACT_S or before_s < ACT_S:
+        return _NONE
+    return _EVEN + even_class_of(gap_s, before_s)
+
+
+class _Class:
+    """What is known of a class of choices; fields, as entries of lists would be boxed."""
+
+    __slots__ = ("count", "said", "untold")
+
+    def __init__(self) -> None:
+        #: Honest ones so far, fading, and those that other partitions have not been told yet.
+        self.count = 0.0
+        self.untold = 0
+        #: What one of them says, decibans.
+        self.said = 0.0
+
+
 class Pace:
     """Weighs how soon and how evenly choices follow each other, and whether by number.
 
@@ -105,41 +137,54 @@ class Pace:
     (3, -3)
     """
 
-    __slots__ = ("_counts", "_renew_at", "_said", "_step", "untold")
+    __slots__ = ("_classes", "_renew_at", "_step")
 
     def __init__(self) -> None:
-        #: Honest choices by class of time, steps, and so on (see `_STEPS`).
-        self._counts = [0.0] * _COUNTS
-        #: What other partitions have not been told yet.
-        self.untold = [0] * _COUNTS
+        #: By class of time, of evenness, and for steps: see `_STEPS`.
+        self._classes = [_Class() for _ in range(_COUNTS)]
         self._renew_at = 0.0
         self._renew()
 
+    def weigh(
+        self, gap_s: float, before: int | None, number: int | None, before_s: float, *, learns: bool
+    ) -> tuple[float, float]:
+        """Return what a choice says by haste and step, and by evenness; learn it if it `learns`.
+
+        It was made `gap_s` after the last one, that one `before_s` after its; `number` and
+        `before` are those of its pair and of the last one.
+        """
+        fast, even = _haste_at(gap_s), _evenness_at(gap_s, before_s)
+        said = self._said(fast) + self.step(before, number), self._said(even)
+        if learns:
+            self._learn(fast, even, before, number)
+        return said
+
     def haste(self, gap_s: float) -> float:
         """Return what a time between choices says for a program, decibans."""
-        return 0.0 if gap_s < ACT_S else self._said[class_of(gap_s)]
+        return self._said(_haste_at(gap_s))
 
     def evenness(self, gap_s: float, before_s: float) -> float:
         """Return what it says that a time follows another one, decibans; 0 if either is no time."""
-        if gap_s < ACT_S or before_s < ACT_S:
-            return 0.0
-        return self._said[CLASSES + even_class_of(gap_s, before_s)]
+        return self._said(_evenness_at(gap_s, before_s))
 
     def step(self, before: int | None, number: int | None) -> float:
         """Return what it says that ids with these numbers follow each other, decibans."""
         return self._step if is_step(before, number) else 0.0
 
+    def _said(self, at: int) -> float:
+        return self._classes[at].said if at >= 0 else 0.0
+
     def learn(
         self, gap_s: float, before: int | None, number: int | None, before_s: float = 0.0
     ) -> None:
-        """Learn from an honest choice, made `gap_s` after the last one, that `before_s` after its.
+        """Learn from an honest choice; the parameters are those of `weigh`."""
+        self._learn(_haste_at(gap_s), _evenness_at(gap_s, before_s), before, number)
 
-        `number` and `before` are those of its pair and of the last one.
-        """
-        if gap_s >= ACT_S:
-            self._count(class_of(gap_s))
-            if before_s >= ACT_S:
-                self._count(_EVEN + even_class_of(gap_s, before_s))
+    def _learn(self, fast: int, even: int, before: int | None, number: int | None) -> None:
+        if fast >= 0:
+            self._count(fast)
+        if even >= 0:
+            self._count(even)
         if before is not None and number is not None:
             self._count(_COULD_STEP)
             if is_step(before, number):
@@ -149,13 +194,15 @@ class Pace:
             self._renew()
 
     def _count(self, at: int) -> None:
-        # Written out: what is added in place is boxed first.
-        self._counts[at] = self._counts[at] + 1.0
-        self.untold[at] = self.untold[at] + 1
+        one = self._classes[at]
+        one.count += 1.0
+        one.untold += 1
 
     def tell(self) -> list[int]:
         """Return what was learned since the last time, for others to `merge`."""
-        told, self.untold = self.untold, [0] * _COUNTS
+        told = [one.untold for one in self._classes]
+        for one in self._classes:
+            one.untold = 0
         return told
 
     def merge(self, told: Sequence[int]) -> None:
@@ -169,27 +216,42 @@ class Pace:
         if len(told) not in (_EVEN, _COUNTS) or min(told) < 0:
             raise ValueError("a pace of another shape than ours")
         for at, count in enumerate(told):
-            self._counts[at] += count
+            self._classes[at].count += count
         self._renew()
 
     def _renew(self) -> None:
         self._renew_at = float(_RENEW_CHOICES)
-        counts = self._counts = [count * _RENEW_FADING for count in self._counts]
-        self._said = _bets(counts[:CLASSES], _BELIEVED) + _bets(counts[_EVEN:], _BELIEVED_EVEN)
+        for one in self._classes:
+            one.count *= _RENEW_FADING
+        counts = [one.count for one in self._classes]
+        self._say(_bets(counts[:CLASSES], _BELIEVED) + _bets(counts[_EVEN:], _BELIEVED_EVEN))
         steps, choices = counts[_STEPS], counts[_COULD_STEP]
         share = (steps + _BELIEF_STEPS * _BELIEF_CHOICES) / (choices + _BELIEF_CHOICES)
         self._step = min(max(-10 * math.log10(2 * share), 0.0), _EVIDENCE_MAX)
 
+    @property
+    def _bearing(self) -> list[_Class]:
+        """Those that say something by themselves."""
+        return self._classes[:CLASSES] + self._classes[_EVEN:]
+
+    def _say(self, said: Sequence[float]) -> None:
+        for one, says in zip(self._bearing, said, strict=False):
+            one.said = says
+
     def to_wire(self) -> PaceWire:
         """Return the state as plain values."""
-        return self._counts[:], self._renew_at, self.untold[:], self._said[:], self._step
+        counts = [one.count for one in self._classes]
+        untold = [one.untold for one in self._classes]
+        return counts, self._renew_at, untold, [one.said for one in self._bearing], self._step
 
     def restore(self, wire: PaceWire) -> None:
-        """Take up what `to_wire` returned."""
+        """Take up what `to_wire` returned, or earlier versions, which knew fewer classes."""
         counts, self._renew_at, untold, said, self._step = wire
-        self._counts = counts + [0.0] * (_COUNTS - len(counts))
-        self.untold = untold + [0] * (_COUNTS - len(untold))
-        self._said = said + self._said[len(said) :]
+        missing = _COUNTS - len(counts)
+        counts, untold = counts + [0.0] * missing, untold + [0] * missing
+        for one, count, more in zip(self._classes, counts, untold, strict=True):
+            one.count, one.untold = count, more
+        self._say(said)
 
 
 def is_step(before: int | None, number: int | None) -> bool:

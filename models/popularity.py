@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.popularity_rows import CHANGES_MAX, PopularityRows
+from models.popularity_rows import CHANGES_MAX, Noted, PopularityRows
 from models.population_state import (
     CLASSES,
     UNTOLD_MAX,
@@ -134,7 +134,7 @@ class Popularity:
         #: Keeps changes: slot and reader, packed into 32 bits, and `_MET`.
         self._rows = PopularityRows()
         #: What other partitions have not been told yet: slots, and reads by class.
-        self._untold = array("I")
+        self._untold = Noted()
         self._untold_read = [0] * CLASSES
 
     def readers(self, pair: int) -> int:
@@ -210,11 +210,11 @@ class Popularity:
                     self._renew_if_due(catalogue_size)
             if counted and before < _READERS_MAX:
                 last[slot] = mark
-                if len(changes) <= CHANGES_MAX:
+                if changes.count <= CHANGES_MAX:
                     changes.append(slot << 8 | mark)
                 readers[slot] = before + 1
                 self._total += 1
-                if len(self._untold) < UNTOLD_MAX:
+                if self._untold.count < UNTOLD_MAX:
                     self._untold.append(slot)
                 of, now = _CLASS_OF[before], _CLASS_OF[before + 1]
                 if of != now:
@@ -225,7 +225,7 @@ class Popularity:
                         readers = self._readers
             elif chosen:
                 last[slot] = mark
-                if len(changes) <= CHANGES_MAX:
+                if changes.count <= CHANGES_MAX:
                     changes.append(_MET | slot << 8 | mark)
 
     def _add_all(self, slots: Slots) -> None:
@@ -242,7 +242,7 @@ class Popularity:
     def _halve_if_full(self) -> bool:
         if self._occupied[0] >= _FREE_MIN and self._total <= _TOTAL_MAX:
             return False
-        if len(self._rows.changes) <= CHANGES_MAX:
+        if self._rows.changes.count <= CHANGES_MAX:
             self._rows.changes.append(_HALVED)
         self._read = [count / 2 for count in self._read]
         self._offered = [count / 2 for count in self._offered]
@@ -252,16 +252,16 @@ class Popularity:
     @property
     def has_news(self) -> bool:
         """Whether something was learned that other partitions have not been told."""
-        return len(self._untold) > 0
+        return self._untold.count > 0
 
     def tell(self) -> Readings:
         """Return what was learned since the last time, for others to `merge`."""
         told = self._readings()
-        self._untold, self._untold_read = array("I"), [0] * CLASSES
+        self._untold, self._untold_read = Noted(), [0] * CLASSES
         return told
 
     def _readings(self) -> Readings:
-        return Readings(pack(self._untold), self._untold_read)
+        return Readings(pack(self._untold.array), self._untold_read)
 
     def merge(self, readings: Readings, catalogue_size: int | None) -> None:
         """Learn what the accounts of another partition have read.
@@ -277,8 +277,8 @@ class Popularity:
         in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
         if not in_shape or (len(slots) and slots.max() >= SLOTS):
             raise ValueError("readings of another shape than ours")
-        if len(self._rows.changes) <= CHANGES_MAX:
-            self._rows.changes.frombytes((slots << 8).tobytes())
+        if self._rows.changes.count <= CHANGES_MAX:
+            self._rows.changes.extend(slots << np.uint32(8))
         self._add_all(slots)
         self._halve_if_full()
         self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
@@ -383,7 +383,7 @@ class Popularity:
         self._reads = wire.reads
         self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
         if wire.untold is not None:
-            self._untold = array("I", unpack(wire.untold.readers).tobytes())
+            self._untold = Noted(array("I", unpack(wire.untold.readers).tobytes()))
             self._untold_read = wire.untold.read
         self._copier_evidence = wire.copier_evidence
         self._tabulate()

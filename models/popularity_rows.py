@@ -20,8 +20,49 @@ CHANGES_MAX: Final = _ROW_BYTES_MAX // array("I").itemsize
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX: Final = 500
 
+#: Numbers of a list that waits to become part of an array.
+_LATEST_MAX: Final = 1_024
+
 #: Where the rows stand: the latest whole copy's number, its rows, and the rows of changes since.
 Place = tuple[int, int, int]
+
+
+class Noted:
+    """Numbers of 32 bits in the order in which they came.
+
+    An array keeps each in four bytes, and to append one takes as long as to hash a pair: they
+    are gathered in a list first.
+    """
+
+    __slots__ = ("_array", "_latest", "count")
+
+    def __init__(self, known: array[int] | None = None) -> None:
+        self._array = known if known is not None else array("I")
+        self._latest: list[int] = []
+        self.count = len(self._array)
+
+    def append(self, number: int) -> None:
+        """Note one more."""
+        self._latest.append(number)
+        self.count += 1
+        if len(self._latest) >= _LATEST_MAX:
+            self._gather()
+
+    def extend(self, numbers: Slots) -> None:
+        """Note several."""
+        self._gather()
+        self._array.frombytes(numbers.tobytes())
+        self.count = len(self._array)
+
+    def _gather(self) -> None:
+        self._array.extend(self._latest)
+        self._latest.clear()
+
+    @property
+    def array(self) -> array[int]:
+        """All of them."""
+        self._gather()
+        return self._array
 
 
 class PopularityRows:
@@ -32,7 +73,7 @@ class PopularityRows:
     def __init__(self) -> None:
         #: Changes since the last snapshot, packed into 32 bits; whoever adds one looks whether
         #: there are `CHANGES_MAX` already.
-        self.changes = array("I")
+        self.changes = Noted()
         self._copy = 0
         self._copy_rows = 0
         self._change_rows = 0
@@ -49,7 +90,7 @@ class PopularityRows:
         """
         rows: Rows = dict.fromkeys(self._obsolete)
         self._obsolete = []
-        if self._change_rows >= _CHANGE_ROWS_MAX or len(self.changes) > CHANGES_MAX:
+        if self._change_rows >= _CHANGE_ROWS_MAX or self.changes.count > CHANGES_MAX:
             # What the last snapshot refers to goes only after this one has taken its place.
             self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
             self._copy += 1
@@ -59,10 +100,10 @@ class PopularityRows:
             self._copy_rows = len(parts)
             for n, start in enumerate(parts):
                 rows[self._copy_key(n)] = whole[start : start + _ROW_BYTES_MAX]
-        elif self.changes:
-            rows[self._change_key(self._change_rows)] = self.changes.tobytes()
+        elif self.changes.count:
+            rows[self._change_key(self._change_rows)] = self.changes.array.tobytes()
             self._change_rows += 1
-        self.changes = array("I")
+        self.changes = Noted()
         return rows
 
     @property

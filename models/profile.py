@@ -11,7 +11,7 @@ from models.habit import Habit
 from models.policy import Standing
 from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
-from models.signals import DAY_S, MINUTE_S, SCALES_S
+from models.signals import CODES, DAY_S, MINUTE_S, SCALES_S
 from models.window import EVIDENCE, PASSED, PATIENCE, Heights, Window
 
 #: Sketch sizes (bits of register index): 3 % error over a life, 4 % over a day, and exact while
@@ -30,11 +30,15 @@ NEEDED_PER_MINUTE: Final = 60
 #: What is left of the evidence from one day to the next: a week later it is half.
 _RARE_FADING: Final = 0.9
 
+_NO_RUNGS: Final = [-1] * len(CODES)
 #: What is kept of each window behind the choices: no signal looks at the others.
 _LAST: Final = (EVIDENCE, PASSED, PATIENCE)
 #: From here on a hash is handed to a sketch as the float that it takes such an integer for: to
 #: find that out by itself takes the sketch eight times as long, for half of all pairs.
 _AS_FLOAT: Final = 2**63
+#: Constants, which need not be looked up.
+_update: Final = datasketches.hll_sketch.update
+_estimate: Final = datasketches.hll_sketch.get_estimate
 
 
 class Profile:
@@ -61,10 +65,10 @@ class Profile:
         "mark",
         "rare",
         "rare_height",
-        "reached",
         "read",
         "recent",
         "returned_to",
+        "rungs",
         "samples",
         "standing",
         "taken_back",
@@ -77,8 +81,8 @@ class Profile:
         #: The account's hash, as the pairs' popularity knows it.
         self.mark = mark
         self.windows = [Window(scale_s) for scale_s in SCALES_S]
-        #: Signal code → highest rung reached today.
-        self.reached: dict[str, int] = {}
+        #: For each of `CODES` the highest rung reached today, -1 below the first.
+        self.rungs = _NO_RUNGS.copy()
         #: The running count of pairs read as a copier reads them; never below zero.
         self.rare = 0.0
         self.rare_height = 1.0
@@ -98,8 +102,7 @@ class Profile:
         #: Whether the population has unlearned the running day.
         self.taken_back = False
         self.samples: list[str] = []
-        self.habit_requests = Habit()
-        self.habit_choices = Habit()
+        self.habit_requests, self.habit_choices = Habit(), Habit()
         self.standing = Standing()
 
     def begins_day(self, ts: float) -> bool:
@@ -135,7 +138,7 @@ class Profile:
         self.rare_height = 1.0
         for window in self.windows:
             window.look_afresh()
-        self.reached.clear()
+        self.rungs = _NO_RUNGS.copy()
         self.taken_back = False
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.samples.clear()
@@ -148,13 +151,14 @@ class Profile:
         The count comes from a sketch: exact for the first fifty, then within 3 % of the life
         total (HyperLogLog with the historic inverse probability estimator; Ting 2014).
         """
-        items = [float(pair) if pair >= _AS_FLOAT else pair for pair in pairs]
-        for sketch in (self.life, self.today) if today else (self.life,):
-            update = sketch.update
-            for item in items:
-                update(item)
-        before, self.life_pairs = self.life_pairs, self.life.get_estimate()
-        return float(self.life_pairs - before)
+        life = self.life
+        for pair in pairs:
+            item = float(pair) if pair >= _AS_FLOAT else pair
+            _update(life, item)
+            if today:
+                _update(self.today, item)
+        before, self.life_pairs = self.life_pairs, _estimate(life)
+        return self.life_pairs - before
 
     def weigh(self, copied: float) -> None:
         """Add a choice and how many reads of a copier it amounts to (below 0: against one)."""
@@ -182,6 +186,15 @@ class Profile:
         """Count in the window of each scale that the time falls into."""
         for window in self.windows:
             window.count(ts, requests, load, new_pairs, choices, evidence, patience)
+
+    @property
+    def reached(self) -> dict[str, int]:
+        """Signal code → highest rung reached today."""
+        return {code: rung for code, rung in zip(CODES, self.rungs, strict=True) if rung >= 0}
+
+    @reached.setter
+    def reached(self, reached: dict[str, int]) -> None:
+        self.rungs = [reached.get(code, -1) for code in CODES]
 
     @property
     def is_raised(self) -> bool:

@@ -43,6 +43,12 @@ _WORDS: dict[str, _Words] = {
 }
 
 
+#: The code of every signal that there can be, each at its place: see `Signal.code`.
+CODES: Final = tuple(
+    words.letter + scale[0] for words in _WORDS.values() for scale in _SCALE_NAMES.values()
+)
+
+
 _LEAST = {"evidence": 20.0, "rare_reads": 5.0, "passed": 600.0, "patience": 60.0}
 
 

@@ -139,6 +139,23 @@ class Window:
             return self.evidence
         return self.passed if place == PASSED else self.patience
 
+    def due(self) -> int:
+        """Return which counts have reached their heights, a bit each from `LOAD` on."""
+        heights, due = self.heights, 0
+        if self.load >= heights.load:
+            due |= 1
+        if self.new_pairs >= heights.new_pairs:
+            due |= 2
+        if self.choices >= heights.choices:
+            due |= 4
+        if self.evidence >= heights.evidence:
+            due |= 8
+        if self.passed >= heights.passed:
+            due |= 16
+        if self.patience >= heights.patience:
+            due |= 32
+        return due
+
     def count(
         self,
         ts: float,

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from models.facts import Facts
 from models.groups.day_state import DAY_VERSION, DayWire
 from models.groups.manner import Manner
 from models.hashing import hash32
@@ -18,7 +19,6 @@ from models.links import links_of
 from models.population import Population
 from models.profile import Profile
 from models.profile_state import StateVersionError
-from models.request import Request
 from models.signals import DAY_S, HOUR_S
 
 #: An account's links of a day that are told of: at home, on the way and at work.
@@ -90,9 +90,10 @@ class Day:
         self.below = ALL
         #: For each of `HONEST_PARTS`: what all choices say, decibans.
         self.weights = (0.0, 0.0, 0.0)
-        self.pairs = array("I")
-        self.evidence = array("b")
-        self.owners = array("H")
+        #: The sample, by the pair's hash.
+        self.pairs: list[int] = []
+        self.evidence: list[int] = []
+        self.owners: list[int] = []
         self.links: list[str] = []
         self.manner = Manner()
         #: The latest.
@@ -132,6 +133,12 @@ class Day:
         """What all choices say together, decibans."""
         return mean_of_odds(self.weights)
 
+    @property
+    def sample(self) -> tuple[bytes, bytes, bytes]:
+        """The sampled pairs, their evidence and their owners, as a record holds them."""
+        pairs, evidence = array("I", self.pairs), array("b", self.evidence)
+        return pairs.tobytes(), evidence.tobytes(), array("H", self.owners).tobytes()
+
     def to_bytes(self) -> bytes:
         return msgspec.msgpack.encode(
             DayWire(
@@ -146,9 +153,7 @@ class Day:
                 self.last_pair,
                 self.below,
                 list(self.weights),
-                self.pairs.tobytes(),
-                self.evidence.tobytes(),
-                self.owners.tobytes(),
+                *self.sample,
                 self.links,
                 self.address,
                 self.manner.to_wire(),
@@ -169,9 +174,9 @@ class Day:
         none, some, half = wire.weights
         day.weights = none, some, half
         day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
-        day.pairs.frombytes(wire.pairs)
-        day.evidence.frombytes(wire.evidence)
-        day.owners.frombytes(wire.owners)
+        day.pairs = array("I", wire.pairs).tolist()
+        day.evidence = array("b", wire.evidence).tolist()
+        day.owners = array("H", wire.owners).tolist()
         return day
 
 
@@ -196,7 +201,7 @@ class Activities:
         self._changed: dict[str, Day] = {}
 
     def observe(
-        self, request: Request, profile: Profile, pairs: list[int], looks: list[int]
+        self, request: Facts, profile: Profile, pairs: list[int], looks: list[int]
     ) -> list[LinkActivity]:
         """Take note of a request that is new, opens pairs and hasn't been learned from yet.
 
@@ -236,7 +241,7 @@ class Activities:
             # Not a part of the state: without it the same links are only looked up once more.
             day.client = client
             day.address = ip or ""
-            day.links += [one for one in links_of(request) if one not in day.links]
+            day.links += [one for one in links_of(request.request) if one not in day.links]
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.
         if day.chosen >= day.told_at and popularity.has_read:
@@ -257,7 +262,7 @@ class Activities:
         day = self._days[account_id] = self._changed[account_id] = Day(before.day, before.first_s)
         day.links, day.address, day.client = before.links, before.address, before.client
 
-    def _day_of(self, request: Request) -> Day:
+    def _day_of(self, request: Facts) -> Day:
         """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)
         day = self._known(account_id)
@@ -272,10 +277,9 @@ class Activities:
             day = self._days[account_id] = Day.from_bytes(data)
         return day
 
-    def _tell(self, day: Day, request: Request, profile: Profile) -> list[LinkActivity]:
-        pairs, evidence = day.pairs.tobytes(), day.evidence.tobytes()
-        owners, size = day.owners.tobytes(), self._population.catalogue_size
-        weight = day.weight
+    def _tell(self, day: Day, request: Facts, profile: Profile) -> list[LinkActivity]:
+        (pairs, evidence, owners), weight = day.sample, day.weight
+        size = self._population.catalogue_size
         manner = day.manner.link(
             day.chosen,
             day.steps_up,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from models.config import DetectionConfig
 from models.decision import Source
 from models.detector import CHOOSING
+from models.facts import Facts
 from models.groups import Activities, Groups
 from models.groups.activities import TOLD_FROM, Day
 from models.groups.evidence import find
@@ -101,11 +102,12 @@ def observe(
     activities: Activities, one: Request, profile: Profile | None = None
 ) -> list[LinkActivity]:
     """Show a request to activities as the detector does: if it chooses pairs of others."""
-    pairs = foreign_pairs(one)
+    facts = Facts(one)
+    pairs = foreign_pairs(facts)
     if not pairs or one.action not in CHOOSING:
         return []
     looks = population().popularity.look(pairs, hash32(one.account_id))
-    return activities.observe(one, profile or Profile(one.ts, 1), pairs, looks)
+    return activities.observe(facts, profile or Profile(one.ts, 1), pairs, looks)
 
 
 def copiers(count: int, pairs: int, *, seed: int = 1, day: int = 0) -> list[list[Request]]:
@@ -591,6 +593,7 @@ def test_nobody_is_told_of_before_it_is_known_what_people_read() -> None:
     unknowing = Population(DetectionConfig(catalogue_size=CATALOGUE))
     activities = Activities(unknowing, lambda _: None)
     for one in day_of("a", [f"pair_{n}" for n in range(100)]):
-        pairs = foreign_pairs(one)
+        facts = Facts(one)
+        pairs = foreign_pairs(facts)
         looks = unknowing.popularity.look(pairs, 1)
-        assert activities.observe(one, Profile(one.ts, 1), pairs, looks) == []
+        assert activities.observe(facts, Profile(one.ts, 1), pairs, looks) == []

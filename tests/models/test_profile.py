@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.profile import Profile, StateVersionError
 from models.profile_state import ProfileWire
-from models.signals import DAY_S, HOUR_S, MINUTE_S, SCALES_S
+from models.signals import CODES, DAY_S, HOUR_S, MINUTE_S, SCALES_S
 from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
 from tests.models.traffic import MIDNIGHT_S, Partition, in_order, request
 
@@ -69,7 +69,7 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
         for place in (LOAD, NEW_PAIRS, CHOICES, last):
             window.heights.put(place, third)
             window.raise_height(place, third)
-    profile.reached = {f"{n:02d}": 120 for n in range(13)}
+    profile.reached = dict.fromkeys(CODES[:13], 120)
     profile.chosen_s, profile.chosen_number, profile.returned_to = third, 10**15 - 1, 2**32 - 1
     profile.gap_s = DAY_S - 0.001
     profile.rare = profile.rare_height = profile.read = third
