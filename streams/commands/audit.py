@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from streams.commands.decisions import parse_since
+from streams.commands.options import config_option
 from streams.consume import open_log
 from streams.control.about import to_subject
 from streams.control.audit import Entry, Query, Reader
@@ -31,7 +32,7 @@ _STYLES = {"repeated": "dim", "refused": "bold red"}
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 @click.option("--account", "accounts", multiple=True, metavar="ID", help="Only about this account.")
 @click.option("--link", "links", multiple=True, metavar="TYPE:VALUE", help="Only about this link.")
 @click.option("--range", "ranges", multiple=True, metavar="CIDR", help="Only about this range.")

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from streams import settings as settings_reader
+from streams.commands.options import config_option
 from streams.control.signing import load_keys
 from streams.kafka import client_arguments
 from streams.settings import Settings
@@ -18,7 +19,7 @@ from streams.topic_plan import changelog_topic
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print every setting in force as JSON.")
 def command(config: str | None, as_json: bool) -> None:
     """Validate a configuration and say in plain words what it will do.

@@ -15,10 +15,10 @@ import orjson
 
 from streams import settings as settings_reader
 from streams.collector import spare_the_living
+from streams.commands.options import format_option
 from streams.commands.reading_bar import reading_bar
 from streams.compare import Course, Difference, Outcome, Trial, differences, settings_apart
 from streams.errors import OperatorError
-from streams.gateway import FORMATS
 from streams.gateway.files import STDIN, Progress
 from streams.gateway.read import read_requests
 from streams.render import printable
@@ -37,14 +37,7 @@ _SIDES = ("A", "B")
     metavar="FILE",
     help="TOML settings; give it twice: A, then B.",
 )
-@click.option(
-    "--format",
-    "format_name",
-    default="pairwatch",
-    show_default=True,
-    metavar="NAME",
-    help=f"The log's format: {', '.join(sorted(FORMATS))}.",
-)
+@format_option
 @click.option(
     "--limit",
     type=click.IntRange(min=1),

@@ -29,6 +29,7 @@ from models.notices import (
     seconds,
 )
 from streams.codec import parse_rfc3339
+from streams.commands.options import config_option
 from streams.control.about import (
     a_measure,
     a_review,
@@ -138,7 +139,7 @@ def _options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
 _who_says = _options(
     click.option("--by", help="Who says it. [default: the login name]"),
     click.option("--why", required=True, help="For whoever reads the audit later."),
-    click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG."),
+    config_option,
     click.option("--json", "as_json", is_flag=True, help="Print the message as JSON."),
 )
 _expiry = _options(

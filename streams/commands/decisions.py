@@ -18,6 +18,7 @@ from rich.console import Console
 
 from models.decision import Decision, DecisionAction
 from streams.codec import TS_AHEAD_MAX_S, InvalidRequest, parse_rfc3339
+from streams.commands.options import config_option
 from streams.consume import Log, Record, open_log
 from streams.errors import OperatorError
 from streams.render import moment, printable, styled
@@ -119,7 +120,7 @@ def parse_since(text: str, now_s: float) -> float:
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 @click.option("--account", "accounts", multiple=True, metavar="ID", help="Only about this account.")
 @click.option(
     "--action",

@@ -13,6 +13,7 @@ import orjson
 from streams import settings as settings_reader
 from streams.case import Case, read
 from streams.case_sources import Sources, from_files, from_kafka
+from streams.commands.options import config_option, control_file_option, decisions_file_option
 from streams.control.messages import encode
 from streams.errors import OperatorError
 from streams.story import Story, tell
@@ -21,17 +22,9 @@ from streams.wording import safe, time_of
 
 @click.command()
 @click.argument("name", metavar="ACCOUNT|DECISION")
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
-@click.option(
-    "--decisions",
-    metavar="FILE",
-    help="Read decisions there instead of from Kafka: what `replay --decisions` wrote.",
-)
-@click.option(
-    "--control",
-    metavar="FILE",
-    help="With --decisions: what people said, control messages as JSON lines.",
-)
+@config_option
+@decisions_file_option
+@control_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print the case as JSON.")
 def command(
     name: str, config: str | None, decisions: str | None, control: str | None, as_json: bool

@@ -22,9 +22,9 @@ from rich.table import Table
 from models.decision import Decision
 from streams import settings as settings_reader
 from streams.collector import spare_the_living
+from streams.commands.options import config_option, format_option
 from streams.dead_letters import DeadLetter, FileSource
 from streams.errors import OperatorError
-from streams.gateway import FORMATS
 from streams.gateway.files import Progress as Reading
 from streams.gateway.read import BadLine, read_requests
 from streams.replay import Replay, Summary
@@ -44,17 +44,10 @@ class _Jobs(click.ParamType):
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format",
-    "format_name",
-    default="pairwatch",
-    show_default=True,
-    metavar="NAME",
-    help=f"The log's format: {', '.join(sorted(FORMATS))}.",
-)
+@format_option
 @click.option("--decisions", metavar="OUT", help="Write the decisions there, as JSON lines.")
 @click.option("--dead-letters", metavar="OUT", help="Write the bad lines there, as JSON lines.")
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 @click.option(
     "--jobs",
     type=_Jobs(),

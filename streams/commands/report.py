@@ -11,9 +11,14 @@ import click
 from streams import settings as settings_reader
 from streams.case import Case, read
 from streams.commands.explain import sources
+from streams.commands.options import (
+    config_option,
+    control_file_option,
+    decisions_file_option,
+    format_option,
+)
 from streams.commands.reading_bar import reading_bar
 from streams.errors import OperatorError
-from streams.gateway import FORMATS
 from streams.gateway.files import STDIN, Progress
 from streams.gateway.read import read_requests
 from streams.report.page import render
@@ -22,17 +27,9 @@ from streams.report.traffic import Traffic, traffic_of
 
 @click.command()
 @click.argument("name", metavar="ACCOUNT|DECISION")
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
-@click.option(
-    "--decisions",
-    metavar="FILE",
-    help="Read decisions there instead of from Kafka: what `replay --decisions` wrote.",
-)
-@click.option(
-    "--control",
-    metavar="FILE",
-    help="With --decisions: what people said, control messages as JSON lines.",
-)
+@config_option
+@decisions_file_option
+@control_file_option
 @click.option(
     "--log",
     "logs",
@@ -40,14 +37,7 @@ from streams.report.traffic import Traffic, traffic_of
     metavar="FILE",
     help="Plot the traffic itself from this log; may be given several times.",
 )
-@click.option(
-    "--format",
-    "format_name",
-    default="pairwatch",
-    show_default=True,
-    metavar="NAME",
-    help=f"The log's format: {', '.join(sorted(FORMATS))}.",
-)
+@format_option
 @click.option("--out", default="-", show_default=True, metavar="FILE", help="Write the page there.")
 def command(
     name: str,

@@ -10,11 +10,12 @@ import click
 import msgspec
 
 from streams import settings as settings_reader
+from streams.commands.options import config_option
 from streams.topics import TopicReport, check, create
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 @click.option("--check", "only_check", is_flag=True, help="Create nothing, only report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(config: str | None, only_check: bool, as_json: bool) -> None:

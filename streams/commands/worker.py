@@ -6,10 +6,11 @@ import click
 
 from streams import settings as settings_reader
 from streams.collector import spare_the_living
+from streams.commands.options import config_option
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="TOML settings; default: $PAIRWATCH_CONFIG.")
+@config_option
 def command(config: str | None) -> None:
     """Run the detector against Kafka until it is stopped.
 
