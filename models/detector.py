@@ -35,6 +35,7 @@ _REFUSED: Final = (429, 403)
 #: The actions by which an account chooses the pairs that it is given.
 CHOOSING: Final = ("view", "download")
 _NO_LOOKS: Final[list[int]] = []
+_NO_PAIRS: Final[list[int]] = []
 
 
 class Detector:
@@ -119,7 +120,7 @@ class Detector:
         breaker, steering = self.docket.breaker, self.docket.steering
         # What operators said changes between calls only.
         has_events, allows_some = steering.has_events, steering.allows_some
-        approved = bool(steering.approved)
+        approved, full_per_minute = bool(steering.approved), steering.full_per_minute
         profiles, changed = self._profiles, self._changed
         popularity, next_s = self.population.popularity, self.exchange.next_s
         judge, event, late = self._judge, NO_EVENT, 0
@@ -153,8 +154,12 @@ class Detector:
                     seen.excess += 1
                     judge.count(profile, request, chosen=action in CHOOSING)
                     continue
-            pairs, looks = foreign_pairs(request), _NO_LOOKS
-            if pairs and novelty == "new" and action in CHOOSING:
+            pairs, looks = _NO_PAIRS, _NO_LOOKS
+            if full_per_minute and novelty == "new" and profile.has_made(full_per_minute, ts):
+                # How much it does is judged on, of what it does that which came before.
+                seen.shed += 1
+                judge.note(profile, request, chosen=action in CHOOSING)
+            elif (pairs := foreign_pairs(request)) and novelty == "new" and action in CHOOSING:
                 # Before it is judged: what is learned from it must not speak about it.
                 looks = popularity.look(pairs, profile.mark)
                 activities = self._activities.observe(request, profile, pairs, looks)

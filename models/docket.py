@@ -20,6 +20,7 @@ from models.notices import (
     Approve,
     Calendar,
     Confirm,
+    Detail,
     Notice,
     Overturn,
     Reject,
@@ -263,6 +264,8 @@ class Docket:
                 return self._release(notice, None, source, self._is_meant_no_more)
             case Calendar():
                 self.steering.plan(notice)
+            case Detail():
+                self.steering.full_per_minute = notice.full_per_minute
             case Reject():
                 pass  # the group's own models hear it
         return []

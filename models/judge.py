@@ -204,11 +204,12 @@ class Judge:
         return profile.rare >= copied_level and profile.copied_share >= _COPIED_THROTTLE
 
     def count(self, profile: Profile, request: Facts, *, chosen: bool) -> None:
-        """Count a request that is in excess of what judging its account takes.
-
-        Who read a pair last is noted all the same: what others read is judged by it.
-        """
+        """Count a request that is in excess of what judging its account takes."""
         profile.count(request.ts, 1, _LIGHT if _is_light(request) else 1.0, 0.0, 0, 0.0)
+        self.note(profile, request, chosen=chosen)
+
+    def note(self, profile: Profile, request: Facts, *, chosen: bool) -> None:
+        """Note who read a pair last, or made it, and nothing else: others are judged by that."""
         if chosen:
             self._learn(profile, foreign_pairs(request), chosen=True, honest=False)
         else:

@@ -7,7 +7,7 @@ between two requests, wherever the log of notices puts it.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -159,9 +159,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     linked_accounts: tuple[str, ...]
 
 
+class Detail(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="detail"):
+    """A worker about a partition that it falls behind in, or has caught up with.
+
+    Parameters
+    ----------
+    id
+        Follows from where it was said, so that saying it again changes nothing.
+    full_per_minute
+        Requests of one account in a minute that are judged in full; 0 is all of them.
+    """
+
+    id: str
+    full_per_minute: Annotated[int, msgspec.Meta(ge=0)]
+
+
 #: What an operator can say.
 Control = Allow | Release | Approve | Reject | Confirm | Overturn | SetMode | Calendar
-Notice = Control | Verdict
+Notice = Control | Verdict | Detail
 
 
 def seconds(time: str) -> float:

@@ -28,6 +28,8 @@ class Observation(msgspec.Struct):
     judged: int = 0
     #: Those of them that were only counted: more of a flood than it takes to judge it.
     excess: int = 0
+    #: Those of which only the number was judged, as the worker is behind.
+    shed: int = 0
     duplicate: int = 0
     late: int = 0
 

@@ -116,14 +116,18 @@ class Profile:
         that can't be prolonged yet, nor for being ignored, since nothing has been refused: no
         decision can follow. It is told by what was decided and what the account did alone.
         """
-        minute, standing = self.windows[0], self.standing
+        standing = self.standing
         return (
-            minute.requests >= NEEDED_PER_MINUTE
-            and standing.action == "ban"
+            standing.action == "ban"
             and standing.refused == 0
-            and minute.start_s <= ts < minute.start_s + MINUTE_S
             and ts < standing.half_way_s
+            and self.has_made(NEEDED_PER_MINUTE, ts)
         )
+
+    def has_made(self, requests: int, ts: float) -> bool:
+        """Whether the account has made so many requests in the minute of `ts`."""
+        minute = self.windows[0]
+        return minute.requests >= requests and minute.start_s <= ts < minute.start_s + MINUTE_S
 
     def close_day(self, ts: float, *, learn: bool) -> None:
         """End the running day before a request at `ts`: it becomes habit unless it was suspect."""

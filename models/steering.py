@@ -10,7 +10,17 @@ import msgspec
 
 from models.config import DetectionConfig
 from models.hashing import hash32
-from models.notices import Allow, Approve, Calendar, Notice, SetMode, Subject, Verdict, seconds
+from models.notices import (
+    Allow,
+    Approve,
+    Calendar,
+    Detail,
+    Notice,
+    SetMode,
+    Subject,
+    Verdict,
+    seconds,
+)
 
 #: What one partition keeps in mind: a megabyte at the very most. Beyond it, what ends first goes.
 ALLOWED_MAX = 10_000
@@ -50,6 +60,7 @@ class _Wire(msgspec.Struct, array_like=True):
     events: dict[str, Event]
     heard: list[str]
     verdicts: list[str] = []
+    full_per_minute: int = 0
 
 
 class Steering:
@@ -69,14 +80,16 @@ class Steering:
         self.approved: dict[str, Approval] = {}
         self._modes: dict[str, Literal["shadow", "enforce"]] = {}
         self._events: dict[str, Event] = {}
-        #: Ids in the order in which they came. A flood of verdicts must not push out what people
-        #: said.
+        #: Requests of one account in a minute that are judged in full; 0 is all of them.
+        self.full_per_minute = 0
+        #: Ids in the order in which they came. A flood of what models and workers say must not
+        #: push out what people said.
         self._heard: dict[str, None] = {}
         self._verdicts: dict[str, None] = {}
 
     def hear(self, notice: Notice) -> bool:
-        """Take note of a message, or of a verdict; return whether it is new."""
-        heard = self._verdicts if isinstance(notice, Verdict) else self._heard
+        """Take note of a message, or of what others than people say; return whether it is new."""
+        heard = self._verdicts if isinstance(notice, Verdict | Detail) else self._heard
         if notice.id in heard:
             return False
         heard[notice.id] = None
@@ -239,6 +252,7 @@ class Steering:
                 self._events,
                 list(self._heard),
                 list(self._verdicts),
+                self.full_per_minute,
             )
         )
 
@@ -248,6 +262,7 @@ class Steering:
         self._allowed, self.approved, self._modes = wire.allowed, wire.approved, wire.modes
         self._events, self._heard = wire.events, dict.fromkeys(wire.heard)
         self._verdicts = dict.fromkeys(wire.verdicts)
+        self.full_per_minute = wire.full_per_minute
         self._find_ranges()
 
 

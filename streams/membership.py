@@ -15,6 +15,7 @@ from typing import Any
 from faust.types import TP
 
 from streams.app import App
+from streams.detail import Detailing
 from streams.notices import tell_when_idle
 
 log = logging.getLogger("pairwatch")
@@ -66,10 +67,13 @@ def follow(app: App) -> None:
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     app.on_rebalance_complete.connect(on_recovered, weak=False)
 
+    detailing = Detailing(app)
+
     async def watch_progress() -> None:
         while not app.should_stop:
             _measure_progress(app)
             if app.is_at_work:
+                await detailing.adjust()
                 for topic in await app.consumer.topics_made_anew():
                     app.on_made_anew(topic)
             await asyncio.sleep(_PROGRESS_INTERVAL_S)

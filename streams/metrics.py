@@ -101,6 +101,22 @@ class Metrics:
             registry=registry,
         )
 
+        # Of the judged events those of which only the number was judged: their partition is behind
+        # by more than limits.full_detail_lag_events, and their account sends many times what
+        # people send. Rising: more workers are due, or somebody floods; see the next but one.
+        self.shed_events = Counter(
+            "pairwatch_shed_events",
+            "Events beyond what a partition that is behind judges in full of each account",
+            registry=registry,
+        )
+
+        # Partitions of this worker in which that is so. 0 once they have caught up by half.
+        self.reduced_detail_partitions = Gauge(
+            "pairwatch_reduced_detail_partitions",
+            "Partitions that are behind and judge in full only a part of what floods",
+            registry=registry,
+        )
+
         # Events that did not fit the contract, by reason. A new reason after a deployment of
         # the gateway means that it changed its format; read some of `pairwatch.dead-letters`.
         self.dead_letters = Counter(
@@ -358,6 +374,7 @@ class Metrics:
         ):
             self.events.labels(outcome).inc(count)
         self.excess_events.inc(seen.excess)
+        self.shed_events.inc(seen.shed)
         self.account_days.inc(seen.account_days)
         for action, count in seen.hits.items():
             self.account_days_hit.labels(action).inc(count)

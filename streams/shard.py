@@ -259,6 +259,11 @@ class Shard:
         return True
 
     @property
+    def full_per_minute(self) -> int:
+        """Requests of one account in a minute that are judged in full; 0 is all of them."""
+        return self.detector.docket.steering.full_per_minute
+
+    @property
     def waiting(self) -> int:
         """Notices that wait for the next cut."""
         return len(self._waiting)

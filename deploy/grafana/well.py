@@ -89,6 +89,12 @@ ROWS = [
             },
         ),
         lines(
+            "Partitions with less detail",
+            "They are far behind, and judge in full only one request a second of each account.",
+            "short",
+            {"{{instance}}": f"pairwatch_reduced_detail_partitions{{{_WORKER}}}"},
+        ),
+        lines(
             "How old the picture is",
             "Seconds between now and the event time that the slowest partition has reached. Far "
             "behind without lag: the shipper delays. Below 0: a gateway's clock is wrong.",

@@ -27,7 +27,7 @@ from tests.benchmarks.preload import PARTITIONS
 from tests.benchmarks.subjects import Bench, measure_worker, settings_for, started, watch
 
 #: Accounts that are active among all that are known, and what they send.
-ACTIVE, _EVENTS = 200_000, 400_000
+ACTIVE, _EVENTS = 200_000, 1_000_000
 _TOPIC = "bench.many"
 #: Requests of the accounts whose state all known ones are given in turn: of the most active ones
 #: so many that what is next to each other on disk or in a packet has nothing in common.
