@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ from streams.shard import Shard
 from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.benchmarks.events import events
-from tests.benchmarks.measure import Measurement, SubjectError
+from tests.benchmarks.measure import Measurement, SubjectError, cpu_seconds
 from tests.benchmarks.preload import PARTITIONS
 from tests.benchmarks.subjects import Bench, measure_worker, settings_for, started, watch
 
@@ -34,6 +35,8 @@ _TOPIC = "bench.many"
 _SAMPLE, _PROFILES = 20_000, 100
 _READY_TIMEOUT_S, _POLL_S = 600.0, 0.2
 _CHUNK = 100_000
+#: A process is at rest that uses less than this part of a core for so long.
+_REST_SHARE, _REST_S = 0.05, 2.0
 _ARRIVED_S = 4e9
 
 
@@ -56,9 +59,15 @@ class Known(msgspec.Struct, frozen=True):
 def known(bench: Bench, accounts: int) -> Known:
     """Start a worker from a full changelog, then from its own disk, and let it judge."""
     settings = settings_for(bench, keyed=True, requests=_TOPIC)
-    size = asyncio.run(_fill(bench, settings, accounts))
-    with started(bench, settings):
+    keyed: dict[int, list[Row]] = defaultdict(list)
+    for event in events(_EVENTS, accounts=ACTIVE):
+        key = event.account_id.encode()
+        keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
+    size = asyncio.run(_fill(bench, settings, keyed, accounts))
+    with started(bench, settings) as process:
         from_changelog_s = _wait_until_ready(settings)
+        _wait_until_at_rest(process.pid)
+    asyncio.run(_send_events(bench, keyed))
     with started(bench, settings) as process:
         from_disk_s = _wait_until_ready(settings)
         many = asyncio.run(
@@ -79,8 +88,29 @@ def _wait_until_ready(settings: Settings) -> float:
     raise SubjectError("it was not ready in time")
 
 
-async def _fill(bench: Bench, settings: Settings, accounts: int) -> int:
-    """Send the events, and state as it were if all accounts had been active once."""
+def _wait_until_at_rest(pid: int) -> None:
+    """Wait until RocksDB has merged what it was given: that is paid once, not by each event."""
+    began_s, before = time.monotonic(), -math.inf
+    while (now := cpu_seconds(pid)) - before > _REST_SHARE * _REST_S:
+        if time.monotonic() - began_s > _READY_TIMEOUT_S:
+            raise SubjectError("it did not come to rest in time")
+        before = now
+        time.sleep(_REST_S)
+
+
+async def _send_events(bench: Bench, keyed: dict[int, list[Row]]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap, max_batch_size=262_144)
+    await producer.start()
+    try:
+        await send(producer, _TOPIC, keyed)
+    finally:
+        await producer.stop()
+
+
+async def _fill(
+    bench: Bench, settings: Settings, keyed: dict[int, list[Row]], accounts: int
+) -> int:
+    """Send state as it were if all accounts had been active once."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
     await admin.start()
     try:
@@ -91,11 +121,6 @@ async def _fill(bench: Bench, settings: Settings, accounts: int) -> int:
     producer = AIOKafkaProducer(bootstrap_servers=bench.bootstrap, max_batch_size=262_144)
     await producer.start()
     try:
-        keyed: dict[int, list[Row]] = defaultdict(list)
-        for event in events(_EVENTS, accounts=ACTIVE):
-            key = event.account_id.encode()
-            keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
-        await send(producer, _TOPIC, keyed)
         log = changelog_topic(settings)
         markers, profiles = _sample(settings, keyed)
         names = (f"acct_{number:06d}" for number in range(accounts))
