@@ -297,6 +297,7 @@ class Docket:
             address,
         )
         if decision is not None:
+            take_back(profile, self._population)
             # Nothing that the account sends need name it: a manner is no part of a request.
             profile.standing = msgspec.structs.replace(profile.standing, group=hash32(link))
         return [] if decision is None else [decision]

@@ -306,6 +306,17 @@ def verdict(
     )
 
 
+def test_what_a_member_did_on_the_day_it_was_found_is_not_learned_as_honest() -> None:
+    partition = Partition(ENFORCE)
+    partition.observe([request("copier", MORNING_S), request("somebody", MORNING_S)])
+    days = [tail.days for tail in partition.detector.population.tails]
+    [found] = say(partition, verdict("v1"))
+    left = [tail.days for tail in partition.detector.population.tails]
+    assert left == [max(n - 1, 0) for n in days] != days
+    say(partition, Overturn(subject=ACCOUNT, decision_id=found.decision_id, **told("n1")))
+    assert [tail.days for tail in partition.detector.population.tails] == days
+
+
 BY_MANNER = Subject("group", "manner:opens-only/no-order/people-pace/uneven/views/new")
 
 
