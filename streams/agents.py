@@ -133,7 +133,9 @@ async def forward(app: App, tp: TP, records: list[Any]) -> None:
 async def judge(app: App, tp: TP, records: list[Any]) -> None:
     """Judge requests, and send what is decided."""
     shard = app.shard(tp)
-    fresh = [record for record in records if record.offset >= shard.offset]
+    fresh = records
+    if records[0].offset < shard.offset:
+        fresh = [record for record in records if record.offset >= shard.offset]
     app.metrics.events.labels("skipped").inc(len(records) - len(fresh))
     requests: list[Request] = []
     offsets: list[int] = []

@@ -146,6 +146,8 @@ class Checkpoints:
                 "were read and not worked on"
             )
         self._taken[tp] = max(last, batch.offset)
+        if batch.records[0].offset > last:  # nearly always
+            return batch.records
         return [record for record in batch.records if record.offset > last]
 
     def begin_at(self, offsets: Mapping[TP, int]) -> None:
