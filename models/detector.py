@@ -16,6 +16,7 @@ from models.facts import Facts
 from models.feedback import take_back
 from models.groups import Activities
 from models.hashing import hash32
+from models.hearing import Hearing
 from models.judge import Judge, foreign_pairs
 from models.links import ties_of
 from models.notices import Notice
@@ -84,9 +85,8 @@ class Detector:
         self.exchange = Exchange(partition, partitions)
         #: What other partitions, of another version, told in vain.
         self.unreadable_digests = 0
-        self.docket = Docket(
-            config, self._identity, self.population, self._known, self._activities.ties
-        )
+        self.docket = Docket(config, self._identity, self.population)
+        self._hearing = Hearing(self.docket, self.population, self._known, self._activities.ties)
 
     @property
     def live_accounts(self) -> int:
@@ -297,7 +297,7 @@ class Detector:
 
     def apply(self, notice: Notice, source: Source) -> list[Decision]:
         """Do as a notice that stands at `source` says; return the decisions that follow."""
-        return self.docket.apply(notice, source)
+        return self._hearing.apply(notice, source)
 
     def snapshot(self) -> Snapshot:
         """Encode what has changed since the last snapshot."""

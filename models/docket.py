@@ -1,4 +1,4 @@
-"""The decisions of one partition: who gets one, who has one in force, and what people say of it."""
+"""The decisions of one partition: who gets one, and who has one in force."""
 
 from __future__ import annotations
 
@@ -10,24 +10,11 @@ import msgspec
 from models.breaker import Breaker
 from models.breaker_state import BreakerWire
 from models.config import DetectionConfig
-from models.decision import Decision, DetectorIdentity, Reason, Source
-from models.feedback import give_back, take_back
+from models.decision import Decision, DetectorIdentity, Reason
 from models.hashing import hash32
 from models.in_force import InForce
 from models.links import ties_of
 from models.notices import (
-    Allow,
-    Approve,
-    Calendar,
-    Confirm,
-    Detail,
-    Notice,
-    Overturn,
-    Reject,
-    Release,
-    SetMode,
-    Subject,
-    Verdict,
     seconds,
 )
 from models.policy import Finding, Order, Standing, decide
@@ -50,7 +37,7 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 class Docket:
-    """Turns findings into decisions, and what people say into releases.
+    """Turns findings into decisions, and keeps in mind what is in force.
 
     Parameters
     ----------
@@ -59,12 +46,7 @@ class Docket:
     identity
         Goes into the decisions.
     population
-        The peers, for figures; it hears the feedback.
-    profile_of
-        Returns an account's live profile, `None` if nothing is known of it.
-    ties
-        Returns the links (`<link type>:<link value>`) that an account was seen with lately, and
-        its latest address; empty where they aren't known.
+        The peers, for figures.
     """
 
     def __init__(
@@ -72,13 +54,9 @@ class Docket:
         config: DetectionConfig,
         identity: DetectorIdentity,
         population: Population,
-        profile_of: Callable[[str], Profile | None],
-        ties: Callable[[str], tuple[tuple[str, ...], str]],
     ) -> None:
         self._identity = identity
         self._population = population
-        self._profile_of = profile_of
-        self._ties = ties
         self._share_max = config.blast_radius_share
         self.steering = Steering(config)
         self.steering_changed = False
@@ -164,7 +142,7 @@ class Docket:
         links = ties_of(request)
         if not self.steering.is_allowed(cause.account_id, links, request.ip, cause.ts):
             return None
-        return self._let_go(cause, profile, "lifted: operators said to leave it alone", "requests")
+        return self.let_go(cause, profile, "lifted: operators said to leave it alone", "requests")
 
     def meet(self, profile: Profile, request: Request) -> None:
         """Take note of what ties an account now for which something may be in force.
@@ -224,135 +202,8 @@ class Docket:
         else:
             self.in_force.hold(decision.key, seconds(decision.expires_at))
 
-    def apply(self, notice: Notice, source: Source) -> list[Decision]:
-        """Do as a notice says; return the decisions that follow.
-
-        Parameters
-        ----------
-        notice
-            An operator's message, or another model's verdict; one with a known id does nothing.
-        source
-            Where it stands.
-        """
-        if not self.steering.hear(notice):
-            return []
-        self.steering_changed = True
-        match notice:
-            case Verdict():
-                return self._hear_verdict(notice, source)
-            case Allow(subject=subject):
-                self.steering.allow(notice)
-                now_s, is_allowed = notice.issued_s, self.steering.is_allowed
-                links = (subject.value,) if subject.scope == "group" else ()
-                return self._release(
-                    notice,
-                    subject,
-                    source,
-                    lambda name, profile: is_allowed(name, links, profile.standing.address, now_s),
-                )
-            case Release(subject=subject):
-                self.steering.withdraw(subject)
-                return self._release(notice, subject, source, lambda *_: True)
-            case Approve():
-                self.steering.approve(notice)
-            case Confirm(subject=subject) | Overturn(subject=subject):
-                return self._hear_feedback(notice, subject, source)
-            case SetMode():
-                self.steering.set_mode(notice)
-                if notice.scenario is None:
-                    self.breaker.close()
-                return self._release(notice, None, source, self._is_meant_no_more)
-            case Calendar():
-                self.steering.plan(notice)
-            case Detail():
-                self.steering.full_per_minute = notice.full_per_minute
-            case Reject():
-                pass  # the group's own models hear it
-        return []
-
-    def _hear_verdict(self, verdict: Verdict, source: Source) -> list[Decision]:
-        profile = self._profile_of(verdict.account_id)
-        if profile is None:
-            return []
-        links, address = self._ties(verdict.account_id)
-        link = verdict.group.removeprefix("group:")
-        decision = self.judge(
-            Cause(verdict.id, verdict.account_id, verdict.at_s, source),
-            profile,
-            Finding(
-                throttle=True,
-                ban=verdict.grave,
-                kinds=2,
-                warm=self._population.warm,
-                scenario=verdict.scenario,
-            ),
-            lambda: Grounds(
-                verdict.scenario,
-                verdict.score,
-                verdict.reasons,
-                verdict.limit_per_minute,
-                verdict.linked_accounts,
-            ),
-            dict.fromkeys((*links, link)),
-            address,
-        )
-        if decision is not None:
-            take_back(profile, self._population)
-            # Nothing that the account sends need name it: a manner is no part of a request.
-            profile.standing = msgspec.structs.replace(profile.standing, group=hash32(link))
-        return [] if decision is None else [decision]
-
-    def _hear_feedback(
-        self, notice: Confirm | Overturn, subject: Subject, source: Source
-    ) -> list[Decision]:
-        is_right = isinstance(notice, Confirm)
-        self._population.feedback(right=is_right)  # whosever account it is: calibration is shared
-        profile = self._profile_of(subject.value) if subject.scope == "account" else None
-        if profile is None:
-            return []
-        standing = profile.standing
-        profile.standing = standing.judged_right() if is_right else standing.judged_wrong()
-        if isinstance(notice, Confirm):
-            take_back(profile, self._population)
-            return []
-        if standing.decision_id != notice.decision_id:
-            return []
-        released = self._release(notice, subject, source, lambda *_: True)
-        give_back(profile, self._population, standing)
-        return released
-
-    def _release(
-        self,
-        notice: Allow | Release | Overturn | SetMode,
-        subject: Subject | None,
-        source: Source,
-        is_due: Callable[[str, Profile], bool],
-    ) -> list[Decision]:
-        """Lift what is in force for those of a subject's accounts that are due."""
-        if subject is not None and subject.scope == "account":
-            account_ids = [subject.value]
-        else:
-            account_ids = self.in_force.of("account")
-        group = hash32(subject.value) if subject is not None and subject.scope == "group" else None
-        released = []
-        for account_id in account_ids:
-            profile, key = self._profile_of(account_id), f"account:{account_id}"
-            if (
-                profile is not None
-                and profile.standing.action != "none"
-                and (key in self.in_force or profile.standing.in_force(notice.issued_s))
-                and (group is None or group in (profile.standing.group, *profile.standing.links))
-                and is_due(account_id, profile)
-            ):
-                cause = Cause(notice.id, account_id, notice.issued_s, source)
-                # Who said it and why stands in the audit: what a customer is shown is not
-                # written by hand.
-                kind = type(notice).__struct_config__.tag
-                said = f"lifted by an operator ({kind}, message {notice.id})"
-                released.append(self._let_go(cause, profile, said, "messages"))
-        return released
-
-    def _let_go(self, cause: Cause, profile: Profile, why: str, unit: str) -> Decision:
+    def let_go(self, cause: Cause, profile: Profile, why: str, unit: str) -> Decision:
+        """Lift what an account has in force; `why` and its unit are for the reasons."""
         scenario = profile.standing.scenario
         standing = profile.standing.release(cause.ts)
         subject = f"account:{cause.account_id}"
@@ -362,10 +213,6 @@ class Docket:
         )
         grounds = Grounds(scenario, 0.0, (Reason(why, 1, 0, unit, 1.0),))
         return write(cause, profile, self._population, grounds, self._identity)
-
-    def _is_meant_no_more(self, _: str, profile: Profile) -> bool:
-        standing = profile.standing
-        return not standing.simulated and self.steering.simulated(standing.scenario)
 
     def to_bytes(self) -> bytes:
         """Encode what is in force, what was lifted, and the breaker."""
