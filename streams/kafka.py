@@ -158,8 +158,9 @@ async def running(client: _C, kafka: Kafka) -> AsyncIterator[_C]:
         No broker answers, or none lets this client in.
     """
     stop = getattr(client, "stop", None) or client.close  # type: ignore[attr-defined]
-    complaints = _LastComplaint(logging.WARNING)
-    logging.getLogger("aiokafka").addHandler(complaints)
+    logger, complaints = logging.getLogger("aiokafka"), _LastComplaint(logging.WARNING)
+    logger.addHandler(complaints)
+    logger.propagate = False  # the error says it, in one line
     try:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -173,7 +174,8 @@ async def running(client: _C, kafka: Kafka) -> AsyncIterator[_C]:
                 f"no Kafka broker at {kafka.brokers} can be used over {kafka.security}: {why}"
             ) from None
         finally:
-            logging.getLogger("aiokafka").removeHandler(complaints)
+            logger.propagate = True
+            logger.removeHandler(complaints)
         yield client
     finally:
         await stop()

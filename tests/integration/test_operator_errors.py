@@ -57,7 +57,9 @@ async def test_a_changelog_that_does_not_match_the_requests(
 async def test_a_broker_that_is_not_there(tmp_path: Path) -> None:
     settings = Settings(kafka=Kafka(brokers=f"127.0.0.1:{free_port()}"))
     with worker(settings, tmp_path) as refused:
-        assert settings.kafka.brokers in await complaint(refused)
+        line = await complaint(refused)
+    assert settings.kafka.brokers in line
+    assert refused.said == line + "\n"
 
 
 async def test_a_port_that_is_taken(settings_for_broker: Settings, tmp_path: Path) -> None:
