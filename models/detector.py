@@ -83,6 +83,8 @@ class Detector:
         self._judge = Judge(self.population)
         self._activities = Activities(self.population, load_choices)
         self.exchange = Exchange(partition, partitions)
+        #: Which request of the batch is being judged.
+        self._at = 0
         #: What other partitions, of another version, told in vain.
         self.unreadable_digests = 0
         self.docket = Docket(config, self._identity, self.population)
@@ -109,8 +111,7 @@ class Detector:
         try:
             self._observe(requests, offsets, seen)
         except Exception as error:
-            at = offsets[max(seen.taken - 1, 0)]
-            error.add_note(f"while judging the request at offset {at}")
+            error.add_note(f"while judging the request at offset {offsets[self._at]}")
             raise
         return seen
 
@@ -123,19 +124,21 @@ class Detector:
         approved, full_per_minute = bool(steering.approved), steering.full_per_minute
         profiles, changed = self._profiles, self._changed
         popularity, next_s = self.population.popularity, self.exchange.next_s
-        judge, event, late = self._judge, NO_EVENT, 0
+        judge, event, taken, late = self._judge, NO_EVENT, 0, 0
         for n, each in enumerate(requests):
             request = Facts(each)
+            self._at = n
             ts, account_id = request.ts, request.account_id
             if ts >= next_s:
                 if not self._begin_epoch(ts, seen):
                     break
                 next_s = self.exchange.next_s
-            seen.taken = n + 1
+            taken = n + 1
             profile = profiles.get(account_id)
             if profile is None:
                 profile = self._profile_of(each)
-            else:
+            elif not profile.is_changed:
+                profile.is_changed = True
                 changed[account_id] = profile
             novelty = profile.recent.admit(request.request_id, ts)
             if novelty == "duplicate":
@@ -185,7 +188,7 @@ class Detector:
                 decision = self.docket.cover(self._cause(each, offsets[n]), profile, each)
             if decision is None and allows_some:
                 decision = self.docket.spare(self._cause(each, offsets[n]), profile, each)
-            if decision is None and before.action != "none":
+            if decision is None and ts < profile.held_until_s:
                 self.docket.meet(profile, each)
             if decision is not None:
                 seen.decisions.append(decision)
@@ -193,7 +196,7 @@ class Detector:
                     before.action != decision.action or before.issued_s // DAY_S < ts // DAY_S
                 ):
                     seen.hits[decision.action] = seen.hits.get(decision.action, 0) + 1
-        seen.late = late
+        seen.taken, seen.late = taken, late
         seen.judged = seen.taken - seen.duplicate - late
 
     def _begin_epoch(self, ts: float, seen: Observation) -> bool:
@@ -226,8 +229,13 @@ class Detector:
         if profile is None:
             profile = Profile(request.ts, hash32(request.account_id))
             self._profiles[request.account_id] = profile
-            self._changed[request.account_id] = profile
+            self._change(request.account_id, profile)
         return profile
+
+    def _change(self, account_id: str, profile: Profile) -> None:
+        """Take note that an account's profile is to be part of the next snapshot."""
+        profile.is_changed = True
+        self._changed[account_id] = profile
 
     def _known(self, account_id: str) -> Profile | None:
         """Return an account's live profile, as one that is about to change."""
@@ -237,7 +245,7 @@ class Detector:
             if data is None:
                 return None
             profile = self._profiles[account_id] = Profile.from_bytes(data, hash32(account_id))
-        self._changed[account_id] = profile
+        self._change(account_id, profile)
         return profile
 
     def _cause(self, request: Request, offset: int) -> Cause:
@@ -303,6 +311,7 @@ class Detector:
         """Encode what has changed since the last snapshot."""
         changed, self._changed = self._changed, {}
         for account_id, profile in changed.items():
+            profile.is_changed = False
             # Moved to the end, so that those at the front have been idle longest.
             del self._profiles[account_id]
             self._profiles[account_id] = profile

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from msgspec.structs import astuple
 
 from models.request import Action, Request
 
-#: As they stand in a `Request`.
-_Fields = tuple[
-    float,
-    str,
-    str,
-    Action,
-    list[str],
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    int | None,
-    dict[str, str],
-    int,
-    int,
-    float | None,
-]
+#: A constant, which need not be looked up.
+_astuple: Final = astuple
 
 
 class Facts:
@@ -53,20 +40,16 @@ class Facts:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        fields: _Fields = astuple(request)
-        (
-            self.ts,
-            self.request_id,
-            self.account_id,
-            self.action,
-            self.pair_ids,
-            self.owner_id,
-            self.ip,
-            _,
-            self.ja4,
-            self.asn,
-            self.links,
-            self.status,
-            _,
-            _,
-        ) = fields
+        # In the order in which a `Request` has them.
+        fields: tuple[Any, ...] = _astuple(request)
+        self.ts: float = fields[0]
+        self.request_id: str = fields[1]
+        self.account_id: str = fields[2]
+        self.action: Action = fields[3]
+        self.pair_ids: list[str] = fields[4]
+        self.owner_id: str | None = fields[5]
+        self.ip: str | None = fields[6]
+        self.ja4: str | None = fields[8]
+        self.asn: int | None = fields[9]
+        self.links: dict[str, str] = fields[10]
+        self.status: int = fields[11]

@@ -2,7 +2,7 @@
 
 Others are judged by what honest accounts do. So the day of a suspect is taken back; once people
 say that it was wronged it is given back, and once they say that it was not, nothing is learned
-from the account for a while (`Standing.teaches`). What either says for the levels of all is
+from the account for a while (`Standing.trusted_from_s`). What either says for the levels of all is
 `Population.feedback`.
 """
 

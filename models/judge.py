@@ -7,7 +7,7 @@ from typing import Final
 
 from models.calibration import HEIGHTS, rung_of
 from models.facts import Facts
-from models.hashing import hash64
+from models.hashing import Hash64, hash64
 from models.pace import ACT_S, number_of
 from models.policy import Finding
 from models.population import Population
@@ -123,7 +123,7 @@ class Judge:
         self,
         profile: Profile,
         request: Facts,
-        pairs: list[int],
+        pairs: list[Hash64],
         looks: list[int],
         *,
         counted: bool,
@@ -144,11 +144,10 @@ class Judge:
             Whether it is known to be no repeat.
         """
         ts = request.ts
-        standing = profile.standing
-        held = ts < standing.expires_s and standing.in_force(ts)
-        teaches = not held and (not standing.confirmed_day or standing.teaches(ts))
+        held = ts < profile.held_until_s
+        teaches = not held and ts >= profile.trusted_from_s
         if profile.begins_day(ts):
-            unsuspected = standing.expires_s < profile.windows[-1].start_s
+            unsuspected = profile.standing.expires_s < profile.windows[-1].start_s
             profile.close_day(ts, learn=unsuspected and teaches)
             self.population.begin_account_day(int(ts // DAY_S), counted=teaches)
             profile.taken_back = not teaches
@@ -183,7 +182,7 @@ class Judge:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)
         load = (_LIGHT if _is_light(request) else 1.0) if counted else 0.0
         profile.count(ts, int(counted), load, new_pairs, choices, evidence, patience)
-        leeway = self.tolerance * standing.leeway
+        leeway = self.tolerance * profile.leeway
         suspicious = False
         for i, window in enumerate(profile.windows):
             for gauge in self._due[i][window.due()]:
@@ -244,7 +243,7 @@ class Judge:
             profile.chosen_s, profile.gap_s = ts, int(1_000 * min(gap_s, DAY_S) + 0.5) / 1_000
         return said, even
 
-    def _learn(self, profile: Profile, pairs: list[int], *, chosen: bool, honest: bool) -> None:
+    def _learn(self, profile: Profile, pairs: list[Hash64], *, chosen: bool, honest: bool) -> None:
         day = profile.windows[-1]
         self._popularity.learn(
             pairs,
@@ -304,7 +303,7 @@ class Judge:
 
     def exceedances(self, profile: Profile) -> list[Exceedance]:
         """Return the signals that are out of the ordinary, the least probable first."""
-        found, leeway = [], self.tolerance * profile.standing.leeway
+        found, leeway = [], self.tolerance * profile.leeway
         for gauge, (scenario, signal) in zip(self._gauges, self.population.signals, strict=True):
             observed = (
                 profile.rare
@@ -339,7 +338,7 @@ def _is_light(request: Facts) -> bool:
     return owner_id == request.account_id and request.action != "generate"
 
 
-def foreign_pairs(request: Facts) -> list[int]:
+def foreign_pairs(request: Facts) -> list[Hash64]:
     """Return the 64-bit hashes of other people's pairs that a request was given, each once."""
     pair_ids, owner_id = request.pair_ids, request.owner_id
     if not pair_ids or request.status >= 400 or request.action == "generate":

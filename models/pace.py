@@ -65,7 +65,9 @@ def number_of(pair_id: str) -> int | None:
     return None if at >= 0 and _ZERO <= ord(pair_id[at]) <= _NINE else number
 
 
+#: Constants, which need not be looked up.
 _log2: Final = math.log2
+_log10: Final = math.log10
 
 
 def class_of(gap_s: float) -> int:
@@ -266,7 +268,7 @@ def _bets(counts: list[float], believed: list[float]) -> list[float]:
     """
     total = sum(counts) + _BELIEF_CHOICES
     return [
-        min(-10 * math.log10(2 * math.sqrt((count + more) / total)), _EVIDENCE_MAX)
+        min(-10 * _log10(2 * math.sqrt((count + more) / total)), _EVIDENCE_MAX)
         for count, more in zip(accumulate(counts), believed, strict=True)
     ]
 

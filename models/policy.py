@@ -134,10 +134,13 @@ class Standing(msgspec.Struct, array_like=True):
             confirmed_day=int(self.issued_s // DAY_S),
         )
 
-    def teaches(self, now_s: float) -> bool:
-        """Whether others may be judged by what the account does now."""
-        is_trusted = now_s >= (self.confirmed_day + DISTRUSTED_DAYS) * DAY_S
-        return is_trusted and not self.in_force(now_s)
+    @property
+    def trusted_from_s(self) -> float:
+        """From when on (Unix seconds) others may be judged by what the account does.
+
+        Unless a decision is in force.
+        """
+        return float((self.confirmed_day + DISTRUSTED_DAYS) * DAY_S) if self.confirmed_day else 0.0
 
     def in_force(self, now_s: float) -> bool:
         """Whether the latest decision still holds."""

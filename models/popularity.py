@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.popularity_rows import CHANGES_MAX, Noted, PopularityRows
+from models.hashing import Hash64
+from models.popularity_rows import PopularityRows
 from models.population_state import (
     CLASSES,
     UNTOLD_MAX,
@@ -60,6 +61,9 @@ _FREE_MIN: Final = int(0.4 * SLOTS)
 _TOTAL_MAX: Final = 24 * SLOTS
 
 
+#: Changes that wait in a list, and those that one response may add.
+_LATEST_MAX: Final = 1_024
+
 #: Marks a change that only says who chose a pair last; slot and reader take 28 bits. A reader of
 #: another partition is 0.
 _MET: Final = 1 << 31
@@ -93,6 +97,7 @@ class Popularity:
         "_copier_evidence",
         "_evidence",
         "_last",
+        "_latest",
         "_occupied",
         "_offered",
         "_read",
@@ -131,11 +136,14 @@ class Popularity:
         #: below 0 where it speaks against a copier. And the evidence in tenths of a deciban.
         self.copied = [0.0] * CLASSES
         self.tenths = [0] * CLASSES
-        #: Keeps changes: slot and reader, packed into 32 bits, and `_MET`.
+        #: Keeps changes: slot and reader (1–255, of another partition 0) in 32 bits, and `_MET`.
         self._rows = PopularityRows()
         #: What other partitions have not been told yet: slots, and reads by class.
-        self._untold = Noted()
+        self._untold = array("I")
         self._untold_read = [0] * CLASSES
+        #: The latest changes, which wait to become part of the rows and of what is untold: to add
+        #: one to an array takes twice as long as to a list.
+        self._latest: list[int] = []
 
     def readers(self, pair: int) -> int:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
@@ -146,7 +154,7 @@ class Popularity:
         """Whether enough has been read to know what is."""
         return self._renewed_at >= _READS_MIN
 
-    def look(self, pairs: Sequence[int], reader: int) -> list[int]:
+    def look(self, pairs: Sequence[Hash64], reader: int) -> list[int]:
         """Return for each pair its class, as an index of `copied` and `tenths`.
 
         Where this account was the last to read it, the class's complement (`~`), below 0.
@@ -158,9 +166,11 @@ class Popularity:
         """
         last, readers, mark = self._last, self._readers, reader % _MARKS + 1
         found: list[int] = []
+        slot: Any  # an object for the look-ups that it is used for
         for pair in pairs:
             slot = pair & _MASK
-            of = _CLASS_OF[readers[slot]]
+            known: int = readers[slot]
+            of = _CLASS_OF[known]
             found.append(~of if last[slot] == mark else of)
         return found
 
@@ -171,7 +181,7 @@ class Popularity:
 
     def learn(
         self,
-        pairs: Sequence[int],
+        pairs: Sequence[Hash64],
         reader: int,
         catalogue_size: int | None = None,
         *,
@@ -194,13 +204,15 @@ class Popularity:
         weighed
             Whether these choices tell what honest people choose.
         """
-        last, readers, changes = self._last, self._readers, self._rows.changes
+        last, readers, latest = self._last, self._readers, self._latest
         mark = reader % _MARKS + 1
+        at: Any  # an object for the look-ups that it is used for
         for pair in pairs:
-            slot = pair & _MASK
-            if last[slot] == mark:
+            at = pair & _MASK
+            if last[at] == mark:
                 continue
-            before = readers[slot]
+            before: int = readers[at]
+            slot: int = at
             if weighed:
                 of = _CLASS_OF[before]
                 self._read[of] = self._read[of] + 1.0
@@ -209,13 +221,10 @@ class Popularity:
                 if self._reads >= self._renew_at:
                     self._renew_if_due(catalogue_size)
             if counted and before < _READERS_MAX:
-                last[slot] = mark
-                if changes.count <= CHANGES_MAX:
-                    changes.append(slot << 8 | mark)
-                readers[slot] = before + 1
+                last[at] = mark
+                latest.append(slot << 8 | mark)
+                readers[at] = before + 1
                 self._total += 1
-                if self._untold.count < UNTOLD_MAX:
-                    self._untold.append(slot)
                 of, now = _CLASS_OF[before], _CLASS_OF[before + 1]
                 if of != now:
                     occupied = self._occupied
@@ -224,9 +233,19 @@ class Popularity:
                     if self._halve_if_full():
                         readers = self._readers
             elif chosen:
-                last[slot] = mark
-                if changes.count <= CHANGES_MAX:
-                    changes.append(_MET | slot << 8 | mark)
+                last[at] = mark
+                latest.append(_MET | slot << 8 | mark)
+        if len(latest) >= _LATEST_MAX:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Add the latest changes to the rows, and their readers to what is untold."""
+        changes = np.array(self._latest, dtype=np.uint32)
+        self._latest.clear()
+        self._rows.note(changes)
+        readers = changes[(changes < _MET) & (changes & _MARKS > 0)] >> 8
+        room = UNTOLD_MAX - len(self._untold)
+        self._untold.frombytes(readers[:room].tobytes())
 
     def _add_all(self, slots: Slots) -> None:
         """Count a reader for each of these slots."""
@@ -242,8 +261,7 @@ class Popularity:
     def _halve_if_full(self) -> bool:
         if self._occupied[0] >= _FREE_MIN and self._total <= _TOTAL_MAX:
             return False
-        if self._rows.changes.count <= CHANGES_MAX:
-            self._rows.changes.append(_HALVED)
+        self._latest.append(_HALVED)
         self._read = [count / 2 for count in self._read]
         self._offered = [count / 2 for count in self._offered]
         self._halve()
@@ -252,16 +270,18 @@ class Popularity:
     @property
     def has_news(self) -> bool:
         """Whether something was learned that other partitions have not been told."""
-        return self._untold.count > 0
+        self._gather()
+        return len(self._untold) > 0
 
     def tell(self) -> Readings:
         """Return what was learned since the last time, for others to `merge`."""
         told = self._readings()
-        self._untold, self._untold_read = Noted(), [0] * CLASSES
+        self._untold, self._untold_read = array("I"), [0] * CLASSES
         return told
 
     def _readings(self) -> Readings:
-        return Readings(pack(self._untold.array), self._untold_read)
+        self._gather()
+        return Readings(pack(self._untold), self._untold_read)
 
     def merge(self, readings: Readings, catalogue_size: int | None) -> None:
         """Learn what the accounts of another partition have read.
@@ -277,8 +297,8 @@ class Popularity:
         in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
         if not in_shape or (len(slots) and slots.max() >= SLOTS):
             raise ValueError("readings of another shape than ours")
-        if self._rows.changes.count <= CHANGES_MAX:
-            self._rows.changes.extend(slots << np.uint32(8))
+        self._gather()
+        self._rows.note(slots << np.uint32(8))
         self._add_all(slots)
         self._halve_if_full()
         self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
@@ -347,6 +367,7 @@ class Popularity:
 
     def snapshot(self) -> tuple[PopularityWire, Rows]:
         """Return the numbers to keep, and the rows to write or (`None`) remove before them."""
+        self._gather()
         rows = self._rows.write(self._readers, self._last)
         copy, copy_rows, change_rows = self._rows.place
         wire = PopularityWire(
@@ -383,7 +404,7 @@ class Popularity:
         self._reads = wire.reads
         self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
         if wire.untold is not None:
-            self._untold = Noted(array("I", unpack(wire.untold.readers).tobytes()))
+            self._untold = array("I", unpack(wire.untold.readers).tobytes())
             self._untold_read = wire.untold.read
         self._copier_evidence = wire.copier_evidence
         self._tabulate()

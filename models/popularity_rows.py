@@ -20,49 +20,8 @@ CHANGES_MAX: Final = _ROW_BYTES_MAX // array("I").itemsize
 #: neither taking up the state nor writing it grows without end.
 _CHANGE_ROWS_MAX: Final = 500
 
-#: Numbers of a list that waits to become part of an array.
-_LATEST_MAX: Final = 1_024
-
 #: Where the rows stand: the latest whole copy's number, its rows, and the rows of changes since.
 Place = tuple[int, int, int]
-
-
-class Noted:
-    """Numbers of 32 bits in the order in which they came.
-
-    An array keeps each in four bytes, and to append one takes as long as to hash a pair: they
-    are gathered in a list first.
-    """
-
-    __slots__ = ("_array", "_latest", "count")
-
-    def __init__(self, known: array[int] | None = None) -> None:
-        self._array = known if known is not None else array("I")
-        self._latest: list[int] = []
-        self.count = len(self._array)
-
-    def append(self, number: int) -> None:
-        """Note one more."""
-        self._latest.append(number)
-        self.count += 1
-        if len(self._latest) >= _LATEST_MAX:
-            self._gather()
-
-    def extend(self, numbers: Slots) -> None:
-        """Note several."""
-        self._gather()
-        self._array.frombytes(numbers.tobytes())
-        self.count = len(self._array)
-
-    def _gather(self) -> None:
-        self._array.extend(self._latest)
-        self._latest.clear()
-
-    @property
-    def array(self) -> array[int]:
-        """All of them."""
-        self._gather()
-        return self._array
 
 
 class PopularityRows:
@@ -71,14 +30,18 @@ class PopularityRows:
     __slots__ = ("_change_rows", "_copy", "_copy_rows", "_obsolete", "changes")
 
     def __init__(self) -> None:
-        #: Changes since the last snapshot, packed into 32 bits; whoever adds one looks whether
-        #: there are `CHANGES_MAX` already.
-        self.changes = Noted()
+        #: Changes since the last snapshot, packed into 32 bits.
+        self.changes = array("I")
         self._copy = 0
         self._copy_rows = 0
         self._change_rows = 0
         #: The rows that the snapshot before the last still needed.
         self._obsolete: list[bytes] = []
+
+    def note(self, changes: Slots) -> None:
+        """Take in changes, in their order."""
+        if len(self.changes) <= CHANGES_MAX:
+            self.changes.frombytes(changes.tobytes())
 
     def write(self, readers: bytearray, last: bytearray) -> Rows:
         """Return the rows to write or (`None`) remove before a snapshot that refers to them.
@@ -90,7 +53,7 @@ class PopularityRows:
         """
         rows: Rows = dict.fromkeys(self._obsolete)
         self._obsolete = []
-        if self._change_rows >= _CHANGE_ROWS_MAX or self.changes.count > CHANGES_MAX:
+        if self._change_rows >= _CHANGE_ROWS_MAX or len(self.changes) > CHANGES_MAX:
             # What the last snapshot refers to goes only after this one has taken its place.
             self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
             self._copy += 1
@@ -100,10 +63,10 @@ class PopularityRows:
             self._copy_rows = len(parts)
             for n, start in enumerate(parts):
                 rows[self._copy_key(n)] = whole[start : start + _ROW_BYTES_MAX]
-        elif self.changes.count:
-            rows[self._change_key(self._change_rows)] = self.changes.array.tobytes()
+        elif self.changes:
+            rows[self._change_key(self._change_rows)] = self.changes.tobytes()
             self._change_rows += 1
-        self.changes = Noted()
+        self.changes = array("I")
         return rows
 
     @property

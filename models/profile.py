@@ -8,6 +8,7 @@ import datasketches
 import msgspec
 
 from models.habit import Habit
+from models.hashing import Hash64
 from models.policy import Standing
 from models.profile_state import VERSION, ProfileWire, StateError, StateVersionError
 from models.recent import RecentRequests
@@ -54,12 +55,16 @@ class Profile:
     """
 
     __slots__ = (
+        "_standing",
         "chosen_number",
         "chosen_s",
         "first_s",
         "gap_s",
         "habit_choices",
         "habit_requests",
+        "held_until_s",
+        "is_changed",
+        "leeway",
         "life",
         "life_pairs",
         "mark",
@@ -70,9 +75,9 @@ class Profile:
         "returned_to",
         "rungs",
         "samples",
-        "standing",
         "taken_back",
         "today",
+        "trusted_from_s",
         "windows",
     )
 
@@ -104,6 +109,22 @@ class Profile:
         self.samples: list[str] = []
         self.habit_requests, self.habit_choices = Habit(), Habit()
         self.standing = Standing()
+        #: Whether it is other than its latest snapshot.
+        self.is_changed = False
+
+    @property
+    def standing(self) -> Standing:
+        """Where the account stands; what changes in it by itself concerns those below not."""
+        return self._standing
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        self._standing = standing
+        # What every request asks for: from when on (Unix seconds) nothing is in force, and others
+        # may be judged by what it does; and how many times the usual people have granted it.
+        self.held_until_s = standing.expires_s if standing.action != "none" else 0.0
+        self.trusted_from_s = standing.trusted_from_s
+        self.leeway = standing.leeway
 
     def begins_day(self, ts: float) -> bool:
         """Whether a request at `ts` is the first of a new day (UTC)."""
@@ -147,7 +168,7 @@ class Profile:
         self.today = datasketches.hll_sketch(_DAY_LG_K, datasketches.HLL_4)
         self.samples.clear()
 
-    def see_pairs(self, pairs: list[int], *, today: bool) -> float:
+    def see_pairs(self, pairs: list[Hash64], *, today: bool) -> float:
         """Take note of pairs (hashes) of other accounts; return how many were new to this one.
 
         Those that belong to an earlier day are none of `today`'s.

@@ -10,6 +10,8 @@ from models.hashing import hash32
 #: Requests remembered in each of two generations: shippers repeat what they sent moments ago. With
 #: more, of four bytes each, a profile would not keep to its two kilobytes.
 GENERATION: Final = 56
+#: A constant, which need not be looked up.
+_append: Final = array.append
 #: An event this much older than its account's latest is too late to be told from a repeat.
 LATENESS_S: Final = 3_600.0
 
@@ -59,7 +61,7 @@ class RecentRequests:
             self._older = self._younger
             self._younger = array("I")
             self._rotated_at_s = self._latest_s
-        self._younger.append(mark)
+        _append(self._younger, mark)
         return "new"
 
     @property
