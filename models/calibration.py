@@ -197,9 +197,9 @@ class Tail:
             self._is_summed = False
 
     @property
-    def tops(self) -> list[float]:
-        """Days by the highest rung that they have reached."""
-        return [rung.days for rung in self._rungs]
+    def tops(self) -> dict[int, float]:
+        """Days by the highest rung that they have reached, where there are any."""
+        return {n: rung.days for n, rung in enumerate(self._rungs) if rung.days}
 
     @property
     def untold(self) -> Growth:

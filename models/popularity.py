@@ -100,6 +100,7 @@ class Popularity:
         "_latest",
         "_occupied",
         "_offered",
+        "_packed",
         "_read",
         "_readers",
         "_reads",
@@ -141,6 +142,9 @@ class Popularity:
         #: What other partitions have not been told yet: slots, and reads by class.
         self._untold = array("I")
         self._untold_read = [0] * CLASSES
+        #: The former as it is told, once it is known: packing takes milliseconds where there are as
+        #: many as may be, and every snapshot has them.
+        self._packed = b""
         #: The latest changes, which wait to become part of the rows and of what is untold: to add
         #: one to an array takes twice as long as to a list.
         self._latest: list[int] = []
@@ -244,8 +248,10 @@ class Popularity:
         self._latest.clear()
         self._rows.note(changes)
         readers = changes[(changes < _MET) & (changes & _MARKS > 0)] >> 8
-        room = UNTOLD_MAX - len(self._untold)
-        self._untold.frombytes(readers[:room].tobytes())
+        readers = readers[: UNTOLD_MAX - len(self._untold)]
+        if len(readers):
+            self._untold.frombytes(readers.tobytes())
+            self._packed = b""
 
     def _add_all(self, slots: Slots) -> None:
         """Count a reader for each of these slots."""
@@ -277,11 +283,14 @@ class Popularity:
         """Return what was learned since the last time, for others to `merge`."""
         told = self._readings()
         self._untold, self._untold_read = array("I"), [0] * CLASSES
+        self._packed = b""
         return told
 
     def _readings(self) -> Readings:
         self._gather()
-        return Readings(pack(self._untold), self._untold_read)
+        if not self._packed:
+            self._packed = pack(self._untold)
+        return Readings(self._packed, self._untold_read)
 
     def merge(self, readings: Readings, catalogue_size: int | None) -> None:
         """Learn what the accounts of another partition have read.
@@ -406,6 +415,7 @@ class Popularity:
         if wire.untold is not None:
             self._untold = array("I", unpack(wire.untold.readers).tobytes())
             self._untold_read = wire.untold.read
+            self._packed = wire.untold.readers
         self._copier_evidence = wire.copier_evidence
         self._tabulate()
 

@@ -221,7 +221,7 @@ class Population:
         tails = {
             tail.signal.code: TailWire(
                 days=tail.days,
-                tops={rung: count for rung, count in enumerate(tail.tops) if count},
+                tops=tail.tops,
                 levels=levels,
                 untold=tail.untold,
             )

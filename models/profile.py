@@ -38,6 +38,7 @@ _LAST: Final = (EVIDENCE, PASSED, PATIENCE)
 #: find that out by itself takes the sketch eight times as long, for half of all pairs.
 _AS_FLOAT: Final = 2**63
 #: Constants, which need not be looked up.
+_encode: Final = msgspec.msgpack.Encoder().encode
 _update: Final = datasketches.hll_sketch.update
 _estimate: Final = datasketches.hll_sketch.get_estimate
 
@@ -268,14 +269,14 @@ class Profile:
             windows.append(window.to_wire(last))
             heights.append(window.heights.to_wire(last))
             calm.append(None if usual is None else usual.to_wire(last))
-        return msgspec.msgpack.encode(
+        return _encode(
             ProfileWire(
                 version=VERSION,
                 first_s=self.first_s,
                 windows=windows,
                 heights=heights,
                 calm=calm,
-                reached=self.reached,
+                reached=bytes([rung + 1 for rung in self.rungs]),
                 taken_back=self.taken_back,
                 rare=self.rare,
                 rare_height=self.rare_height,
@@ -321,7 +322,13 @@ class Profile:
             window.restore(counts, last)
             window.heights = Heights.from_wire(heights, last)
             window.calm = None if calm is None else Heights.from_wire(calm, last)
-        profile.reached, profile.taken_back = wire.reached, wire.taken_back
+        if isinstance(wire.reached, bytes):
+            # Of signals that a later version knows nothing is reached yet.
+            rungs = [rung - 1 for rung in wire.reached]
+            profile.rungs = rungs + _NO_RUNGS[len(rungs) :]
+        else:
+            profile.reached = wire.reached
+        profile.taken_back = wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read
         profile.life = datasketches.hll_sketch.deserialize(wire.life)

@@ -6,7 +6,8 @@ import msgspec
 
 from models.policy import Standing
 
-VERSION = 1
+#: Since 2 the rungs reached are a byte each.
+VERSION = 2
 
 
 class StateError(ValueError):
@@ -26,7 +27,8 @@ class ProfileWire(msgspec.Struct, array_like=True):
     windows: list[list[int | float]]
     heights: list[list[float]]
     calm: list[list[float] | None]
-    reached: dict[str, int]
+    # By place in `CODES`, from 0 for none on; before 2 by code.
+    reached: bytes | dict[str, int]
     taken_back: bool
     rare: float
     rare_height: float

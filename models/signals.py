@@ -43,7 +43,8 @@ _WORDS: dict[str, _Words] = {
 }
 
 
-#: The code of every signal that there can be, each at its place: see `Signal.code`.
+#: The code (`Signal.code`) of every signal that there can be. Profiles are kept by their places:
+#: new ones go to the end.
 CODES: Final = tuple(
     words.letter + scale[0] for words in _WORDS.values() for scale in _SCALE_NAMES.values()
 )

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
 from faust import App
 
 from streams.partitions import partition_of
@@ -16,7 +17,7 @@ from streams.partitions import partition_of
 PRODUCE_TIMEOUT_S = 120.0
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One message of many: its key and value, and when it was made (Unix milliseconds)."""
 
     key: bytes

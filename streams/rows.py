@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -47,43 +48,41 @@ class TwinRows:
     def __init__(self, get: Get, durable: Callable[[], Reach]) -> None:
         self._get = get
         self._durable = durable
-        #: Which of its two rows holds the latest version, for what is live.
-        self._slots: dict[str, int] = {}
+        #: By kind and name which of its two rows holds the latest version, for what is live.
+        self._slots: dict[str, dict[str, int]] = defaultdict(dict)
 
-    def load(self, name: str) -> bytes | None:
+    def load(self, kind: str, name: str = "") -> bytes | None:
         """Return the latest version that counts, `None` if there is none.
 
         Parameters
         ----------
-        name
-            Its first letter says what it is, the rest whose.
+        kind, name
+            A letter that says what it is, and whose.
         """
         durable = self._durable()
         latest, found = (-1, -1, -1), None
         for slot in (0, 1):
-            row = self._get(_key(slot, name))
+            key = f"{kind}{slot}{name}".encode()
+            row = self._get(key)
             if row is not None:
-                with reading(f"the row {_key(slot, name)!r}"):
+                with reading(f"the row {key!r}"):
                     reach = _HEADER.unpack_from(row)
                 is_whole = all(at <= end for at, end in zip(reach, durable, strict=True))
                 if is_whole and latest < reach:
                     latest, found = reach, row[_HEADER.size :]
-                    self._slots[name] = slot
+                    self._slots[kind][name] = slot
         return found
 
-    def write(self, named: Mapping[str, bytes], reach: Reach) -> list[Row]:
-        """Return rows for what has changed, as of `reach`."""
-        header, rows = _HEADER.pack(*reach), []
+    def write(self, kind: str, named: Mapping[str, bytes], reach: Reach) -> list[Row]:
+        """Return rows for what has changed of one kind, as of `reach`."""
+        header, slots, rows = _HEADER.pack(*reach), self._slots[kind], []
         for name, value in named.items():
-            slot = self._slots[name] = 1 - self._slots.get(name, 1)
-            rows.append(Row(_key(slot, name), header + value))
+            slot = slots[name] = 1 - slots.get(name, 1)
+            rows.append(Row(f"{kind}{slot}{name}".encode(), header + value))
         return rows
 
-    def forget(self, names: Iterable[str]) -> None:
+    def forget(self, kind: str, names: Iterable[str]) -> None:
         """Let go of what is no longer live."""
+        slots = self._slots[kind]
         for name in names:
-            self._slots.pop(name, None)
-
-
-def _key(slot: int, name: str) -> bytes:
-    return f"{name[0]}{slot}{name[1:]}".encode()
+            slots.pop(name, None)

@@ -150,8 +150,8 @@ class Shard:
             version,
             logs.requests,
             partition,
-            lambda account_id: self._rows.load(_PROFILE + account_id),
-            lambda account_id: self._rows.load(_CHOICES + account_id),
+            lambda account_id: self._rows.load(_PROFILE, account_id),
+            lambda account_id: self._rows.load(_CHOICES, account_id),
             partitions,
         )
         self.groups = Groups(
@@ -159,7 +159,7 @@ class Shard:
             version,
             logs.link_activity,
             partition,
-            lambda link: self._rows.load(_GROUP + link),
+            lambda link: self._rows.load(_GROUP, link),
             self.detector.docket.steering,
         )
         self.partition = partition
@@ -342,12 +342,16 @@ class Shard:
         needed = [at for at in (oldest, *(at for at, _ in self._waiting)) if at is not None]
         resume = min(needed, default=self._notices_read)
         snapshot, links = self.detector.snapshot(), self.groups.snapshot()
-        named = {_PROFILE + name: value for name, value in snapshot.profiles.items()}
-        named |= {_CHOICES + name: value for name, value in snapshot.choices.items()}
-        named |= {_GROUP + name: value for name, value in links.groups.items()}
-        if snapshot.steering is not None:
-            named[_STEERING] = snapshot.steering
+        said = {} if snapshot.steering is None else {"": snapshot.steering}
+        kinds = (
+            (_PROFILE, snapshot.profiles),
+            (_CHOICES, snapshot.choices),
+            (_GROUP, links.groups),
+            (_STEERING, said),
+        )
         rows = [Row(_POPULATION + key, value) for key, value in snapshot.rows.items()]
+        for kind, named in kinds:
+            rows += self._rows.write(kind, named, self.reach)
         marker = _Marker(
             STATE_VERSION,
             self.reach,
@@ -364,7 +368,7 @@ class Shard:
             self.reach,
             due,
             (self.offset, self.activity, resume),
-            rows + self._rows.write(named, self.reach),
+            rows,
             Row(_MARKER_KEY, msgspec.msgpack.encode(marker)),
             lifts,
         )
@@ -388,9 +392,10 @@ class Shard:
 
     def make_room(self, accounts_max: int) -> None:
         """Let go of accounts and groups that have been idle longest and are durable."""
-        for account_id in self.detector.trim(_kept_of(accounts_max)):
-            self._rows.forget((_PROFILE + account_id, _CHOICES + account_id))
-        self._rows.forget(_GROUP + link for link in self.groups.trim(_kept_of(GROUPS_LIVE_MAX)))
+        gone = self.detector.trim(_kept_of(accounts_max))
+        self._rows.forget(_PROFILE, gone)
+        self._rows.forget(_CHOICES, gone)
+        self._rows.forget(_GROUP, self.groups.trim(_kept_of(GROUPS_LIVE_MAX)))
 
     def has_room(self, accounts_max: int) -> bool:
         """Whether a batch of nothing but new accounts fits in before the next checkpoint.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from struct import pack
+from struct import Struct
 from typing import Final
 
 import msgspec
@@ -57,6 +57,14 @@ _ADDED: Final = [
 ]
 
 
+#: Where in an entry of a sample the pair's hash stands: its upper bits, by which it is in order.
+_PAIR_AT: Final = 24
+#: By size what packs a sample and its parts: an array takes four times as long to be made.
+_PACK_SAMPLE: Final = [Struct(f"={n}Q").pack for n in range(SAMPLE_MAX + 1)]
+_PACK_PAIRS: Final = [Struct(f"={n}I").pack for n in range(SAMPLE_MAX + 1)]
+_PACK_OWNERS: Final = [Struct(f"={n}H").pack for n in range(SAMPLE_MAX + 1)]
+_PACK_EVIDENCE: Final = [Struct(f"={n}b").pack for n in range(SAMPLE_MAX + 1)]
+_encode: Final = msgspec.msgpack.Encoder().encode
 _NOTHING: Final[list[LinkActivity]] = []
 
 
@@ -70,15 +78,13 @@ class Day:
         "client",
         "day",
         "ends_s",
-        "evidence",
         "first_s",
         "hours",
         "is_changed",
         "last_pair",
         "links",
         "manner",
-        "owners",
-        "pairs",
+        "sample",
         "steps",
         "steps_up",
         "told_at",
@@ -95,10 +101,9 @@ class Day:
         self.below = ALL
         #: For each of `HONEST_PARTS`: what all choices say, decibans.
         self.weights = (0.0, 0.0, 0.0)
-        #: The sample, by the pair's hash.
-        self.pairs: list[int] = []
-        self.evidence: list[int] = []
-        self.owners: list[int] = []
+        #: The sample, in order: of each pair the hash, of its owner the mark (16 bits), and its
+        #: evidence as a byte, from the least on.
+        self.sample: list[int] = []
         self.links: list[str] = []
         self.manner = Manner()
         #: The latest.
@@ -136,42 +141,28 @@ class Day:
         mark: int = pair >> 32  # those bits by which the popularity doesn't tell pairs apart
         if mark > self.below:
             return
-        pairs = self.pairs
+        sample, key = self.sample, mark << _PAIR_AT
         # Written out: machine code in a third of the time.
-        at, end = 0, len(pairs)
+        at, end = 0, len(sample)
         while at < end:
             middle = (at + end) // 2
-            if pairs[middle] < mark:
+            if sample[middle] < key:
                 at = middle + 1
             else:
                 end = middle
-        if at < len(pairs) and pairs[at] == mark:
+        if at < len(sample) and sample[at] >> _PAIR_AT == mark:
             return
-        pairs.insert(at, mark)
-        self.evidence.insert(at, evidence)
-        self.owners.insert(at, owner_mark(owner) if owner else 0)
-        if len(pairs) > SAMPLE_MAX:
-            self.below = pairs.pop() - 1
-            self.evidence.pop()
-            self.owners.pop()
+        sample.insert(at, key | (owner_mark(owner) if owner else 0) << 8 | evidence + 128)
+        if len(sample) > SAMPLE_MAX:
+            self.below = (sample.pop() >> _PAIR_AT) - 1
 
     @property
     def weight(self) -> float:
         """What all choices say together, decibans."""
         return mean_of_odds(self.weights)
 
-    @property
-    def sample(self) -> tuple[bytes, bytes, bytes]:
-        """The sampled pairs, their evidence and their owners, as a record holds them."""
-        size = len(self.pairs)
-        return (
-            pack(f"={size}I", *self.pairs),
-            pack(f"={size}b", *self.evidence),
-            pack(f"={size}H", *self.owners),
-        )
-
     def to_bytes(self) -> bytes:
-        return msgspec.msgpack.encode(
+        return _encode(
             DayWire(
                 DAY_VERSION,
                 self.day,
@@ -184,7 +175,9 @@ class Day:
                 self.last_pair,
                 self.below,
                 list(self.weights),
-                *self.sample,
+                _packed(_PACK_SAMPLE, self.sample),
+                b"",
+                b"",
                 self.links,
                 self.address,
                 self.manner.to_wire(),
@@ -205,9 +198,12 @@ class Day:
         none, some, half = wire.weights
         day.weights = none, some, half
         day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
-        day.pairs = array("I", wire.pairs).tolist()
-        day.evidence = array("b", wire.evidence).tolist()
-        day.owners = array("H", wire.owners).tolist()
+        if wire.version >= 3:
+            day.sample = array("Q", wire.sample).tolist()
+        else:
+            pairs, evidence = array("I", wire.sample), array("b", wire.evidence)
+            for pair, tenths, owner in zip(pairs, evidence, array("H", wire.owners), strict=True):
+                day.sample.append(pair << _PAIR_AT | owner << 8 | tenths + 128)
         return day
 
 
@@ -313,8 +309,11 @@ class Activities:
         return day
 
     def _tell(self, day: Day, request: Facts, profile: Profile) -> list[LinkActivity]:
-        (pairs, evidence, owners), weight = day.sample, day.weight
-        size = self._population.catalogue_size
+        sample = day.sample
+        pairs = _packed(_PACK_PAIRS, [one >> _PAIR_AT for one in sample])
+        owners = _packed(_PACK_OWNERS, [one >> 8 & 0xFFFF for one in sample])
+        evidence = _packed(_PACK_EVIDENCE, [(one & 0xFF) - 128 for one in sample])
+        weight, size = day.weight, self._population.catalogue_size
         manner = day.manner.link(
             day.chosen,
             day.steps_up,
@@ -357,6 +356,10 @@ class Activities:
         for account_id in account_ids:
             if account_id not in self._changed:
                 self._days.pop(account_id, None)
+
+
+def _packed(pack: list[Callable[..., bytes]], sample: list[int]) -> bytes:
+    return pack[len(sample)](*sample)
 
 
 def owner_mark(account_id: str) -> int:

@@ -6,8 +6,9 @@ import msgspec
 
 from models.groups.manner import MannerWire
 
-#: Of these rows. Since 2 they know the manner; those of 1 are taken up without.
-DAY_VERSION = 2
+#: Of these rows. Since 2 they know the manner; those of 1 are taken up without. Since 3 the sample
+#: is one field.
+DAY_VERSION = 3
 
 
 class DayWire(msgspec.Struct, array_like=True):
@@ -24,7 +25,9 @@ class DayWire(msgspec.Struct, array_like=True):
     last_pair: str
     below: int
     weights: list[float]
-    pairs: bytes
+    # Eight bytes for each pair, see `Day`. Before 3 four bytes of hashes, and the rest of each in
+    # the next two fields, which are empty since.
+    sample: bytes
     evidence: bytes
     owners: bytes
     links: list[str]

@@ -426,7 +426,7 @@ async def assert_undisturbed(settings: Settings) -> None:
         state = TwinRows(rows[number].get, lambda shard=shard: shard.durable)
         profiles = detector.snapshot().profiles
         for name, profile in profiles.items():
-            found = state.load("a" + name)
+            found = state.load("a", name)
             assert found is not None
             assert in_order(found) == in_order(profile), name
         more = [

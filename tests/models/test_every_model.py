@@ -53,7 +53,7 @@ def _reach(tail: Tail, rng: random.Random) -> None:
 
 def _kept_tail(tail: Tail) -> Tail:
     kept = Tail(tail.signal)
-    kept.restore(tail.days, dict(enumerate(tail.tops)), tail.untold)
+    kept.restore(tail.days, tail.tops, tail.untold)
     return kept
 
 

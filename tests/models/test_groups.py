@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -520,8 +521,8 @@ def test_a_sample_is_a_matter_of_the_pairs_and_not_of_their_order() -> None:
         for pair in order:
             day.choose(f"pair_{pair}", pair, 20, None)
     one, other = days
-    assert (one.pairs, one.below) == (other.pairs, other.below)
-    assert len(one.pairs) == SAMPLE_MAX
+    assert (one.sample, one.below) == (other.sample, other.below)
+    assert len(one.sample) == SAMPLE_MAX
 
 
 def test_own_pairs_lists_and_failures_are_no_choices() -> None:
@@ -542,16 +543,28 @@ def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
     assert len(rows["copier_0"]) < 1_500
 
 
-def test_choices_of_before_there_were_manners_are_taken_up() -> None:
+def test_choices_that_earlier_versions_kept_are_taken_up() -> None:
     activities = Activities(population(), lambda _: None)
     (day,) = copiers(1, 20)
     for one in day:
         observe(activities, one)
-    fields = msgspec.msgpack.decode(activities.snapshot()["copier_0"])
-    old = Activities(population(), {"copier_0": msgspec.msgpack.encode([1, *fields[1:-1]])}.get)
-    told = observe(old, request("copier_0", day[-1].ts + 60, pair_ids=["pair_9999"], links=LINK))
-    assert told == []
-    assert old.ties("copier_0") == activities.ties("copier_0")
+    data = activities.snapshot()["copier_0"]
+    second = msgspec.msgpack.decode(data)
+    second[0], sample = 2, array("Q", second[11])
+    second[11] = array("I", [one >> 24 for one in sample]).tobytes()
+    second[12] = array("b", [(one & 255) - 128 for one in sample]).tobytes()
+    second[13] = array("H", [one >> 8 & 0xFFFF for one in sample]).tobytes()
+    first = [1, *second[1:-1]]  # before there were manners
+    further = [request("copier_0", day[-1].ts + n, pair_ids=[f"pair_{n}"]) for n in range(60, 90)]
+    expected = [record for one in further for record in observe(activities, one)]
+    assert expected
+    for kept in (second, first):
+        old = Activities(population(), {"copier_0": msgspec.msgpack.encode(kept)}.get)
+        assert old.ties("copier_0") == activities.ties("copier_0")
+        again = [record for one in further for record in observe(old, one)]
+        assert [one for one in again if not is_manner(one.link)] == [
+            one for one in expected if not is_manner(one.link)
+        ]
 
 
 def test_a_record_survives_the_wire_and_one_of_a_newer_version_is_refused() -> None:

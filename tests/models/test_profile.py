@@ -197,8 +197,10 @@ def test_patience_goes_on_all_day_and_never_falls_below_zero() -> None:
 
 def test_a_row_from_before_pages_and_evenness_were_judged_is_taken_up() -> None:
     profile = profile_at(*(MIDNIGHT_S + 40.0 * n for n in range(30)))
+    profile.reached = {"nd": 3, "rm": 12}
     fields = msgspec.msgpack.decode(profile.to_bytes())
     *older, _ = fields
+    older[0], older[ProfileWire.__struct_fields__.index("reached")] = 1, profile.reached
     at = ProfileWire.__struct_fields__.index("windows")
     older[at] = [older[at][0], *(window[:5] for window in older[at][1:])]
     older[at + 1] = [older[at + 1][0], *(heights[:3] for heights in older[at + 1][1:])]
@@ -218,5 +220,5 @@ def test_samples_are_the_latest_and_few() -> None:
 def test_state_of_a_newer_version_is_refused_by_name() -> None:
     fields = msgspec.msgpack.decode(Profile(MIDNIGHT_S, 0).to_bytes())
     fields[0] += 1
-    with pytest.raises(StateVersionError, match="profile of version 2; this pairwatch knows up to"):
+    with pytest.raises(StateVersionError, match="profile of version 3; this pairwatch knows up to"):
         Profile.from_bytes(msgspec.msgpack.encode(fields), 0)
