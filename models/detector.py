@@ -162,10 +162,13 @@ class Detector:
                 # How much it does is judged on, of what it does that which came before.
                 seen.shed += 1
                 judge.note(profile, request, chosen=action in CHOOSING)
-            elif (pairs := foreign_pairs(request)) and novelty == "new" and action in CHOOSING:
+            elif (pairs := foreign_pairs(request)) and novelty == "new":
                 # Before it is judged: what is learned from it must not speak about it.
-                looks = popularity.look(pairs, profile.mark)
-                activities = self._activities.observe(request, profile, pairs, looks)
+                if action in CHOOSING:
+                    looks = popularity.look(pairs, profile.mark)
+                    activities = self._activities.observe(request, profile, pairs, looks)
+                else:
+                    activities = self._activities.turn(request, profile, pairs)
                 if activities:
                     if self._is_allowed(each):
                         self._activities.excuse(account_id)

@@ -55,7 +55,8 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
     request_id
         That request's id.
     chosen
-        Pairs of others that it chose today; coming straight back is not counted.
+        Pairs of others that it chose today; coming straight back is not counted. A page turned
+        without opening any of its pairs is one, that of the pair with the smallest hash.
     weight
         What these choices say for a copier by themselves, decibans.
     first_s
@@ -75,6 +76,8 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
         above zero a copier (`models.popularity`).
     owners
         Hash of each one's owner, two bytes; 0 is unknown.
+    pages, shown
+        How many of its choices were pages, and the pairs on these.
     """
 
     version: int
@@ -94,6 +97,8 @@ class LinkActivity(msgspec.Struct, frozen=True, array_like=True):
     pairs: bytes
     evidence: bytes
     owners: bytes
+    pages: _Count = 0
+    shown: _Count = 0
 
     def to_bytes(self) -> bytes:
         """Encode the record: about a kilobyte at most, keyed by `link` on its topic."""

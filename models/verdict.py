@@ -212,16 +212,27 @@ def _limit(signal: Signal, tail: Tail, profile: Profile, population: Population)
         # What a copier opens is too much in any number; what people open in a day is not.
         tail, scale_s = population.tail("choices", DAY_S) or tail, DAY_S
     elif signal.measure in ("new_pairs", "passed"):
-        window = profile.windows[SCALES_S.index(signal.scale_s)]
-        requests_per_unit = min(1.0, window.requests / max(window.new_pairs, 1.0))
+        requests_per_unit = _requests_per_pair(profile, signal.scale_s)
     per_window = tail.level(_THROTTLE_SHARE) * requests_per_unit
     return _tighter(per_window * 60 / scale_s, profile)
 
 
 def _peers_limit(profile: Profile, population: Population) -> float:
-    """Return requests per minute for who is throttled for something that has no rate."""
-    tail = population.tail("requests", DAY_S)
-    return _tighter((tail.level(_THROTTLE_SHARE) if tail else 1_440.0) * 60 / DAY_S, profile)
+    """Return requests per minute for who is throttled for something that has no rate.
+
+    A page brings many pairs: of these it is to get no more than others do, either.
+    """
+    requests, pairs = (population.tail(measure, DAY_S) for measure in ("requests", "new_pairs"))
+    a_day = requests.level(_THROTTLE_SHARE) if requests else 1_440.0
+    if pairs:
+        a_day = min(a_day, pairs.level(_THROTTLE_SHARE) * _requests_per_pair(profile, DAY_S))
+    return _tighter(a_day * 60 / DAY_S, profile)
+
+
+def _requests_per_pair(profile: Profile, scale_s: int) -> float:
+    """Return how many requests it took, in the window of a scale, to get a pair; at most 1."""
+    window = profile.windows[SCALES_S.index(scale_s)]
+    return min(1.0, window.requests / max(window.new_pairs, 1.0))
 
 
 def _tighter(per_minute: float, profile: Profile) -> float:

@@ -1,4 +1,7 @@
-"""The accounts' side: samples what each account chooses, and tells of it while it grows."""
+"""The accounts' side: samples what each account chooses, and tells of it while it grows.
+
+A page that is turned without opening any of its pairs is a choice, too: of what to be shown.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,6 +33,10 @@ _TOLD_GROWTH: Final = 1.5
 #: After the first time a day is told of only while its evidence is above this (decibans): of nine
 #: people in ten it isn't.
 _TOLD_EVIDENCE_MIN: Final = 0.0
+#: Whose day says so much (decibans) for a copier is told of whenever its choices have grown by a
+#: fifth, and from the first one on the next day: what is found then need not wait.
+_LOUD: Final = 10.0
+_LOUD_GROWTH: Final = 1.2
 #: So long an account is new.
 _NEW_S: Final = 7 * DAY_S
 #: Where every hash is kept.
@@ -68,6 +75,20 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _NOTHING: Final[list[LinkActivity]] = []
 
 
+class Page(NamedTuple):
+    """A page of pairs, and the one it goes by: that whose hash is smallest.
+
+    Whoever is shown much the same has the same one, more often than not. Of its hash the lower half
+    is what the sample keeps: by the upper one the smallest of many would crowd out whatever is
+    chosen singly.
+    """
+
+    pair: int
+    evidence: int
+    owner: str | None
+    shown: int
+
+
 class Day:
     """What an account has chosen on one day."""
 
@@ -84,7 +105,10 @@ class Day:
         "last_pair",
         "links",
         "manner",
+        "page",
+        "pages",
         "sample",
+        "shown",
         "steps",
         "steps_up",
         "told_at",
@@ -99,6 +123,10 @@ class Day:
         self.told_at = TOLD_FROM
         self.last_pair = ""
         self.below = ALL
+        #: Of these choices the pages that were turned, and the pairs on them.
+        self.pages = self.shown = 0
+        #: The page that it was shown last, until it is turned or one of its pairs is opened.
+        self.page: Page | None = None
         #: For each of `HONEST_PARTS`: what all choices say, decibans.
         self.weights = (0.0, 0.0, 0.0)
         #: The sample, in order: of each pair the hash, of its owner the mark (16 bits), and its
@@ -128,17 +156,28 @@ class Day:
 
     def choose(self, pair_id: str, pair: Hash64, evidence: int, owner: str | None) -> None:
         """Weigh a choice (tenths of a deciban), and keep its pair (64-bit hash) in the sample."""
-        self.chosen += 1
-        # Written out: this is done for every choice.
-        none, some, half = self.weights
-        added = _ADDED[evidence + 128]
-        self.weights = none + added[0], some + added[1], half + added[2]
         # Who walks ids always goes one way.
         if len(pair_id) == len(self.last_pair):
             self.steps += 1
             self.steps_up += pair_id > self.last_pair
         self.last_pair = pair_id
-        mark: int = pair >> 32  # those bits by which the popularity doesn't tell pairs apart
+        # Those bits by which the popularity doesn't tell pairs apart.
+        self._add(pair >> 32, evidence, owner)
+
+    def turn(self, page: Page | None) -> None:
+        """Take note of the next page: the one before is a choice, that of the pair it goes by."""
+        before, self.page = self.page, page
+        if before is not None:
+            self.pages += 1
+            self.shown += before.shown
+            self._add(before.pair, before.evidence, before.owner)
+
+    def _add(self, mark: int, evidence: int, owner: str | None) -> None:
+        self.chosen += 1
+        # Written out: this is done for every choice.
+        none, some, half = self.weights
+        added = _ADDED[evidence + 128]
+        self.weights = none + added[0], some + added[1], half + added[2]
         if mark > self.below:
             return
         sample, key = self.sample, mark << _PAIR_AT
@@ -181,6 +220,9 @@ class Day:
                 self.links,
                 self.address,
                 self.manner.to_wire(),
+                self.page,
+                self.pages,
+                self.shown,
             )
         )
 
@@ -198,6 +240,8 @@ class Day:
         none, some, half = wire.weights
         day.weights = none, some, half
         day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
+        day.page = None if wire.page is None else Page(*wire.page)
+        day.pages, day.shown = wire.pages, wire.shown
         if wire.version >= 3:
             day.sample = array("Q", wire.sample).tolist()
         else:
@@ -247,19 +291,44 @@ class Activities:
         -------
         A record for each of the account's links if it is time to tell of it.
         """
-        popularity = self._population.popularity
-        ts, account_id, pair_ids = request.ts, request.account_id, request.pair_ids
-        day = self._days.get(account_id)
-        if day is None or ts >= day.ends_s:
-            day = self._day_of(request)
-        if not day.is_changed:
-            self._change(account_id, day)
+        day = self._live(request)
+        pair_ids, owner = request.pair_ids, request.owner_id
         if len(pairs) < len(pair_ids):
             pair_ids = list(dict.fromkeys(pair_ids))
-        tenths, owner = popularity.tenths, request.owner_id
+        tenths = self._population.popularity.tenths
         for n, look in enumerate(looks):
             if look >= 0:
                 day.choose(pair_ids[n], pairs[n], tenths[look], owner)
+        day.page = None
+        return self._follow(day, request, profile)
+
+    def turn(self, request: Facts, profile: Profile, pairs: list[Hash64]) -> list[LinkActivity]:
+        """Take note of a request, as `observe` does, that was shown these pairs and opened none.
+
+        Nothing of what it shows counts before the next page is, without any of it opened.
+        """
+        popularity, day = self._population.popularity, self._live(request)
+        pair = min(pairs)
+        # Under the mark under which pages are learned from, see `models.judge`.
+        look, page = popularity.look([pair], profile.mark + 1)[0], None
+        if look >= 0:
+            page = Page(pair & ALL, popularity.tenths[look], request.owner_id, len(pairs))
+        day.turn(page)
+        return self._follow(day, request, profile)
+
+    def _live(self, request: Facts) -> Day:
+        """Return an account's day, which is about to change."""
+        account_id = request.account_id
+        day = self._days.get(account_id)
+        if day is None or request.ts >= day.ends_s:
+            day = self._day_of(request)
+        if not day.is_changed:
+            self._change(account_id, day)
+        return day
+
+    def _follow(self, day: Day, request: Facts, profile: Profile) -> list[LinkActivity]:
+        """Take note of when and from where, and tell of the day if it is time to."""
+        ts = request.ts
         day.manner.note(ts, download=request.action == "download")
         day.hours |= 1 << int(ts) // HOUR_S % 24
         if not day.is_from(request):
@@ -268,12 +337,14 @@ class Activities:
             day.links += [one for one in links_of(request.request) if one not in day.links]
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.
-        if day.chosen >= day.told_at and popularity.has_read:
-            is_told = day.told_at == TOLD_FROM or day.weight > _TOLD_EVIDENCE_MIN
+        if day.chosen >= day.told_at and self._population.popularity.has_read:
+            weight = day.weight
+            is_told = day.told_at <= TOLD_FROM or weight > _TOLD_EVIDENCE_MIN
+            growth = _LOUD_GROWTH if weight > _LOUD else _TOLD_GROWTH
             while day.told_at <= day.chosen:
-                day.told_at = math.ceil(day.told_at * _TOLD_GROWTH)
+                day.told_at = math.ceil(day.told_at * growth)
             if is_told:
-                return self._tell(day, request, profile)
+                return self._tell(day, request, profile, weight)
         return _NOTHING
 
     def ties(self, account_id: str) -> tuple[tuple[str, ...], str]:
@@ -296,9 +367,11 @@ class Activities:
     def _day_of(self, request: Facts) -> Day:
         """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)
-        day = self._known(account_id)
+        day = before = self._known(account_id)
         if day is None or day.day < number:
             day = Day(number, request.ts)
+            if before is not None and before.weight > _LOUD:
+                day.told_at = 1
         self._days[account_id] = day
         return day
 
@@ -308,14 +381,17 @@ class Activities:
             day = self._days[account_id] = Day.from_bytes(data)
         return day
 
-    def _tell(self, day: Day, request: Facts, profile: Profile) -> list[LinkActivity]:
+    def _tell(
+        self, day: Day, request: Facts, profile: Profile, weight: float
+    ) -> list[LinkActivity]:
         sample = day.sample
         pairs = _packed(_PACK_PAIRS, [one >> _PAIR_AT for one in sample])
         owners = _packed(_PACK_OWNERS, [one >> 8 & 0xFFFF for one in sample])
         evidence = _packed(_PACK_EVIDENCE, [(one & 0xFF) - 128 for one in sample])
-        weight, size = day.weight, self._population.catalogue_size
+        size = self._population.catalogue_size
         manner = day.manner.link(
-            day.chosen,
+            day.chosen - day.pages,
+            day.pages,
             day.steps_up,
             day.steps,
             profile.requests_on(day.day) + 1,
@@ -340,6 +416,8 @@ class Activities:
                 pairs=pairs,
                 evidence=evidence,
                 owners=owners,
+                pages=day.pages,
+                shown=day.shown,
             )
             for link in (*day.links, manner)
         ]

@@ -6,9 +6,12 @@ import msgspec
 
 from models.groups.manner import MannerWire
 
-#: Of these rows. Since 2 they know the manner; those of 1 are taken up without. Since 3 the sample
-#: is one field.
-DAY_VERSION = 3
+#: Of these rows. Since 2 they know the manner, and since 4 the pages; older ones are taken up
+#: without. Since 3 the sample is one field.
+DAY_VERSION = 4
+
+#: The half of a pair's hash, its evidence, its owner, and the pairs on the page.
+PageWire = tuple[int, int, str | None, int]
 
 
 class DayWire(msgspec.Struct, array_like=True):
@@ -33,3 +36,6 @@ class DayWire(msgspec.Struct, array_like=True):
     links: list[str]
     address: str = ""
     manner: MannerWire = (0, 0, 0.0, 0.0, 0.0)
+    page: PageWire | None = None
+    pages: int = 0
+    shown: int = 0

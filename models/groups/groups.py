@@ -26,6 +26,9 @@ from models.steering import Steering
 #: member be banned is ten times rarer. A day of a group is one on which two of its accounts chose
 #: pairs.
 _REVIEWS, _BANS = 1e-4, 1e-5
+#: Who goes about it alike is alike: what a whole class comes to together is its custom, and is
+#: learned up to ten times the odds that a review takes, decibans.
+_MANNER_LEARNED_MAX = 400.0
 #: Adding so many decibans to what members say adds at most as many to what they say together. So
 #: a group is weighed anew after this part of what it lacks, as missing overlap may say as much
 #: again; one that was found, with every record that adds something.
@@ -51,6 +54,14 @@ class GroupsSnapshot(msgspec.Struct, frozen=True):
 
     groups: dict[str, bytes]
     level: bytes
+
+
+class _Levels(msgspec.Struct, array_like=True):
+    """How far honest groups reach, those of links and those of manners, as it is kept."""
+
+    version: int = VERSION
+    links: Level = msgspec.field(default_factory=Level)
+    manners: Level = msgspec.field(default_factory=lambda: Level(learned_max=_MANNER_LEARNED_MAX))
 
 
 class Groups:
@@ -86,7 +97,7 @@ class Groups:
         self._identity = DetectorIdentity(version=version, config_hash=config.config_hash())
         self._topic, self._partition = topic, partition
         self._load = load
-        self._level = Level()
+        self._levels = _Levels()
         #: Live groups, those least recently part of a snapshot first.
         self._groups: dict[str, Group] = {}
         self._changed: dict[str, Group] = {}
@@ -188,15 +199,20 @@ class Groups:
 
     def _due(self, group: Group) -> float:
         """Return from which growth on a group must be weighed anew, decibans."""
-        return _WEIGHED_AFTER * (self._level.at(_REVIEWS) - max(group.evidence, 0.0))
+        return _WEIGHED_AFTER * (self._level(group).at(_REVIEWS) - max(group.evidence, 0.0))
+
+    def _level(self, group: Group) -> Level:
+        """Return how far the evidence about honest groups of its sort reaches."""
+        return self._levels.manners if is_manner(group.link) else self._levels.links
 
     def _close_day(self, group: Group, day: int) -> None:
         """End a group's day; where nothing was found, it is learned how far its evidence went."""
-        self._level.begin_day(day)
+        level = self._level(group)
+        level.begin_day(day)
         if group.grown > 0:
             self._weigh(group)
         if not group.found and sum(m.day == group.day for m in group.members.values()) > 1:
-            self._level.learn_one(group.peak)
+            level.learn_one(group.peak)
         group.begin_day(day)
 
     def _weigh(self, group: Group) -> tuple[list[Member], Weighed, Finding] | None:
@@ -221,13 +237,14 @@ class Groups:
         if known is None:
             return
         members, weighed, finding = known
-        level = self._level.at(_REVIEWS)
+        known_level = self._level(group)
+        level = known_level.at(_REVIEWS)
         if finding.evidence < level or len(finding.found) < 2:
             return
         group.found = True
         if activity.at_s < group.rejected_until_s and len(finding.found) < _GROWN * group.told:
             return
-        ban_level = self._level.at(_BANS)
+        ban_level = known_level.at(_BANS)
         grave = finding.grave if finding.evidence >= ban_level else set()
         found = Found(group, members, finding, weighed, level, ban_level, activity)
         for at in finding.found:
@@ -260,7 +277,7 @@ class Groups:
             group.is_changed = False
         return GroupsSnapshot(
             groups={link: group.to_bytes() for link, group in changed.items()},
-            level=msgspec.msgpack.encode((VERSION, self._level)),
+            level=msgspec.msgpack.encode(self._levels),
         )
 
     def restore(self, level: bytes) -> None:
@@ -271,11 +288,12 @@ class Groups:
         StateVersionError
             The state is newer than this code.
         """
-        version, self._level = msgspec.msgpack.decode(level, type=tuple[int, Level])
-        if version > VERSION:
+        levels = msgspec.msgpack.decode(level, type=_Levels)
+        if levels.version > VERSION:
             raise StateVersionError(
-                f"groups of version {version}; this pairwatch knows up to {VERSION}"
+                f"groups of version {levels.version}; this pairwatch knows up to {VERSION}"
             )
+        self._levels = levels
 
     def trim(self, live_max: int) -> list[str]:
         """Let go of the longest idle groups above a number, and return their links.

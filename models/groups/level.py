@@ -11,8 +11,8 @@ _BELIEF_DAYS = 1_000.0
 #: Believed of the evidence about honest groups: one day in a hundred has any, and where it has it
 #: falls off tenfold in ten decibans, as odds do that are what they say.
 _BELIEF_SHARE, _BELIEF_EXCESS = 0.01, 10 / math.log(10)
-#: One group's day teaches no more than this, so that a lone copier among honest colleagues, which
-#: is no group and no secret, doesn't raise the level for all.
+#: One group's day teaches no more than this (decibans), so that a lone copier among honest
+#: colleagues, which is no group and no secret, doesn't raise the level for all.
 _LEARNED_MAX = 40.0
 #: What is kept of the past when a day ends.
 _FADING = 0.98
@@ -25,6 +25,11 @@ class Level(msgspec.Struct, array_like=True):
     word; people have more tastes than any model of them. So the tail of the honest is measured: as
     an exponential one, which is what odds have (and extremes of most other things, too: Pickands
     1975), and the level is where the budget says, but never below the odds themselves.
+
+    Parameters
+    ----------
+    learned_max
+        The most that one group's day teaches, decibans.
 
     Examples
     --------
@@ -41,6 +46,7 @@ class Level(msgspec.Struct, array_like=True):
     above: float = 0.0
     excess: float = 0.0
     day: int = 0
+    learned_max: float = _LEARNED_MAX
 
     def begin_day(self, day: int) -> None:
         """Let the past weigh less with each day (since 1970, UTC)."""
@@ -59,7 +65,7 @@ class Level(msgspec.Struct, array_like=True):
         self.days += 1
         if evidence > 0:
             self.above += 1
-            self.excess += min(evidence, _LEARNED_MAX)
+            self.excess += min(evidence, self.learned_max)
 
     def at(self, probability: float) -> float:
         """Return the evidence that this share (0–1) of honest group days reaches, decibans."""

@@ -58,7 +58,9 @@ class Manner:
             self.octaves += octaves
             self.squares += octaves * octaves
 
-    def link(self, chosen: int, steps_up: int, steps: int, requests: float, *, new: bool) -> str:
+    def link(
+        self, opened: int, turned: int, steps_up: int, steps: int, requests: float, *, new: bool
+    ) -> str:
         """Return the link of all who go about it alike.
 
         There are few such classes, and each is wide, so that an account stays in one: alone they
@@ -66,8 +68,8 @@ class Manner:
 
         Parameters
         ----------
-        chosen, requests
-            Choices and all requests of the day.
+        opened, turned, requests
+            Pairs opened on the day, pages turned without, and all requests.
         steps_up, steps
             How many of its choices came, by their ids, after the one before; and of how many.
         new
@@ -75,21 +77,22 @@ class Manner:
 
         Examples
         --------
-        >>> Manner().link(20, 10, 19, 30, new=False)
+        >>> Manner().link(20, 0, 10, 19, 30, new=False)
         'manner:opens-some/no-order/people-pace/uneven/views/known'
         """
         mean = self.octaves / self.gaps if self.gaps else math.log2(_FAST_S)
         spread = self.squares / self.gaps - mean**2 if self.gaps >= _FEW else math.inf
         one_way = steps_up / steps if steps >= _FEW else 0.5
-        opens = chosen / max(requests, 1.0)
+        part = opened / max(requests, 1.0)
+        opens = "opens-only" if part >= _ONLY else "opens-some" if part >= _SOME else "opens-few"
         pace = "slow" if mean >= math.log2(_SLOW_S) else "people-pace"
         return f"{LINK}:" + "/".join(
             (
-                "opens-only" if opens >= _ONLY else "opens-some" if opens >= _SOME else "opens-few",
+                "turns-pages" if turned >= _ONLY * (opened + turned) else opens,
                 "up" if one_way > _ONE_WAY else "down" if one_way < 1 - _ONE_WAY else "no-order",
                 "fast" if mean < math.log2(_FAST_S) else pace,
                 "even" if spread < _EVEN_OCTAVES**2 else "uneven",
-                "downloads" if self.downloads > _MOSTLY * chosen else "views",
+                "downloads" if self.downloads > _MOSTLY * opened else "views",
                 "new" if new else "known",
             )
         )

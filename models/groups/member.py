@@ -49,6 +49,8 @@ class Member(msgspec.Struct, array_like=True):
     past: float = 0.0
     own: float = 0.0
     told: int = 0
+    pages: int = 0
+    shown: int = 0
 
     @classmethod
     def of(cls, activity: LinkActivity) -> Member:
@@ -70,6 +72,8 @@ class Member(msgspec.Struct, array_like=True):
             owners=activity.owners,
             request_id=activity.request_id,
             weight=activity.weight,
+            pages=activity.pages,
+            shown=activity.shown,
         )
 
     def follow(self, activity: LinkActivity) -> Member:

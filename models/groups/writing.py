@@ -172,7 +172,9 @@ def _score(evidence: float) -> float:
 
 
 def _distinct(members: list[Member]) -> int:
-    """Return how many pairs members have chosen together today, within a tenth.
+    """Return how many pairs members have chosen together today, or were shown on pages.
+
+    Within a tenth, as long as pages show no pair twice.
 
     Every sample holds all of its pairs up to a hash; below the least of these the union is
     complete (Beyer et al., On Synopses for Distinct-Value Estimation, SIGMOD 2007).
@@ -180,7 +182,10 @@ def _distinct(members: list[Member]) -> int:
     reach = min(member.below for member in members)
     pairs = np.frombuffer(b"".join(member.pairs for member in members), dtype=np.uint32)
     counted = len(np.unique(pairs[pairs <= reach]))
-    return max(round(counted * 2**32 / (reach + 1)), counted)
+    choices = max(counted * 2**32 / (reach + 1), counted)
+    # A page is one choice that brought all it showed.
+    chosen = sum(member.chosen for member in members)
+    return round(choices * sum(m.chosen - m.pages + m.shown for m in members) / chosen)
 
 
 def _reasons(found: Found, places: list[int]) -> tuple[Reason, ...]:
@@ -204,20 +209,23 @@ def _reasons(found: Found, places: list[int]) -> tuple[Reason, ...]:
             weight=0.3,
         ),
         Reason(
-            signal="evidence from opening what hardly anybody reads and no other member has opened",
+            signal="evidence from choosing what hardly anybody reads and no other member has",
             observed=round(own, 1),
             expected=0.0,
             unit="decibans",
             weight=0.2,
         ),
         Reason(
-            signal="pairs opened in common with other members, in a sample",
+            signal="pairs and pages chosen in common with other members, in a sample",
             observed=round(float(weighed.shared[places].sum()), 1),
             expected=round(float(weighed.shared_expected[places].sum()), 1),
-            unit="pairs",
+            unit="choices",
             weight=0.1,
         ),
     ]
+    if pages := sum(member.pages for member in members):
+        said = "pages turned without opening any of the pairs on them"
+        reasons.append(Reason(said, pages, 0, "pages", 0.0))
     steps = sum(member.steps for member in members)
     if steps >= _STEPS_MIN:
         up = sum(member.steps_up for member in members) / steps

@@ -28,7 +28,8 @@ def person(rng: random.Random, choices: int) -> Manner:
 
 def words(made: Manner, chosen: int = 20, **told: float) -> list[str]:
     up, steps = told.get("up", 10), told.get("steps", 20)
-    link = made.link(chosen, int(up), int(steps), told.get("requests", chosen), new=False)
+    turned, requests = int(told.get("turned", 0)), told.get("requests", chosen)
+    link = made.link(chosen, turned, int(up), int(steps), requests, new=False)
     assert is_manner(link)
     return link.partition(":")[2].split("/")
 
@@ -69,6 +70,17 @@ def test_who_only_opens_pairs_is_told_from_who_also_looks_around(requests: int, 
     assert words(manner([20.0] * 20), requests=requests)[0] == opens
 
 
+@pytest.mark.parametrize(
+    ("opened", "turned", "opens"),
+    [(0, 10, "turns-pages"), (2, 30, "turns-pages"), (5, 30, "opens-few"), (20, 30, "opens-few")],
+)
+def test_who_turns_pages_and_hardly_opens_any_is_told_from_who_looks_closer(
+    opened: int, turned: int, opens: str
+) -> None:
+    made = manner([20.0] * 20)
+    assert words(made, opened, turned=turned, requests=opened + turned)[0] == opens
+
+
 def test_who_mostly_downloads_is_told_from_who_mostly_looks() -> None:
     assert words(manner([20.0] * 19, downloads=15))[4] == "downloads"
     assert words(manner([20.0] * 19, downloads=5))[4] == "views"
@@ -86,10 +98,17 @@ def test_there_are_few_manners_so_that_those_alike_do_meet() -> None:
     seen = {
         Manner.from_wire(
             (rng.randrange(40), gaps, gaps * mean, gaps * (mean**2 + rng.random() * 4), START_S)
-        ).link(40, rng.randrange(40), 39, rng.randrange(40, 120), new=rng.random() < 0.5)
+        ).link(
+            40,
+            rng.randrange(800),
+            rng.randrange(40),
+            39,
+            rng.randrange(40, 120),
+            new=rng.random() < 0.5,
+        )
         for gaps, mean in ((rng.randrange(2, 60), rng.uniform(-1, 10)) for _ in range(20_000))
     }
-    assert len(seen) <= 3 * 3 * 3 * 2 * 2 * 2
+    assert len(seen) <= 4 * 3 * 3 * 2 * 2 * 2
 
 
 def test_it_goes_on_alike_once_taken_up_again() -> None:

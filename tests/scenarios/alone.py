@@ -41,13 +41,19 @@ def alone(
     days: float,
     accounts: int = 150,
     partitions: int = 1,
+    catalogue_size: int = 20_000,
 ) -> Told:
     """Judge a small simulated world with every other scenario switched off."""
     config = DetectionConfig(
         scenarios={other.name: "off" for other in SCENARIOS if other.name != scenario}
     )
     world = simulate(
-        mix, seed=seed, accounts=accounts, days=days, attacks=attacks, catalogue_size=20_000
+        mix,
+        seed=seed,
+        accounts=accounts,
+        days=days,
+        attacks=attacks,
+        catalogue_size=catalogue_size,
     )
     decisions = evaluate(world, Pairwatch(config, partitions)).decisions
     for decision in decisions:

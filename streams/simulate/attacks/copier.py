@@ -74,6 +74,8 @@ class Attack:
         Reads pairs by their numbers; otherwise shuffled, without repeats.
     shards
         Whether members divide the catalogue, instead of each reading all of it.
+    by_page
+        Whether what they take, and divide, are pages of the feed of everything instead of pairs.
     address
         `own`: that of the honest life; `new`: another network from the start of the attack on;
         `each`: a new one for every request; `same`: all members in one network.
@@ -102,6 +104,7 @@ class Attack:
     lasts_s: float | None = None
     sequential: bool = False
     shards: bool = True
+    by_page: bool = False
     address: str = "own"
     new_client: bool = False
     same_client: bool = False
@@ -148,6 +151,15 @@ def page_then_each(scene: Scene) -> Loot:
     pairs = scene.wanted[at]
     owner = np.where(listing, NOBODY, scene.catalogue.owner_slot[scene.wanted[first]])
     return Loot(np.where(listing, LIST, DOWNLOAD), owner, counts, pairs)
+
+
+def turning(scene: Scene) -> Loot:
+    """Turn the member's pages of the feed and open nothing."""
+    pages = min(scene.requests, -(-len(scene.wanted) // PAGE))
+    pairs = scene.wanted[: pages * PAGE]
+    counts = np.minimum(PAGE, len(pairs) - PAGE * np.arange(pages))
+    nobody = np.full(pages, NOBODY, dtype=np.int64)
+    return Loot(np.full(pages, LIST, dtype=np.int64), nobody, counts, pairs)
 
 
 def searching(scene: Scene) -> Loot:
@@ -198,15 +210,13 @@ def carry_out(
     day: int,
 ) -> list[Rows]:
     """Make all of an attack's requests, member by member; `day` is the one it starts on."""
-    order = np.arange(catalogue.size_on(day), dtype=np.int64)
-    if not attack.sequential:
-        order = draws.generator(f"attack/{name}").permutation(order)
+    order = _order(name, attack, catalogue, draws, day)
     parts = []
     begins = attack.member_begins(span).tolist()
     for member, slot in enumerate(slots.tolist()):
         rng = draws.generator(f"attack/{name}", 1 + member)
         times = attack.pace(rng, float(accounts.zone_s[slot]), begins[member], span[1], intensity)
-        shard = order[member :: len(slots)] if attack.shards else order
+        shard = (order[member :: len(slots)] if attack.shards else order).ravel()
         scene = Scene(
             rng=rng,
             requests=len(times),
@@ -217,6 +227,16 @@ def carry_out(
         )
         parts.append(_member_rows(attack, scene, attack.taking(scene), times, accounts))
     return parts
+
+
+def _order(name: str, attack: Attack, catalogue: Catalogue, draws: Draws, day: int) -> Ints:
+    """Return what there is to take, in the order in which it is taken: pairs, or pages of them."""
+    order: Ints = np.arange(catalogue.size_on(day))
+    if attack.by_page:
+        # The feed of everything, which stands behind those of the topics.
+        order = catalogue.shelf(day).order[len(order) :]
+        order = np.stack(np.split(order[: len(order) // PAGE * PAGE], len(order) // PAGE))
+    return order if attack.sequential else draws.generator(f"attack/{name}").permutation(order)
 
 
 def _member_rows(

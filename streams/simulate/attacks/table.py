@@ -9,6 +9,7 @@ from streams.simulate.attacks.copier import (
     page_then_each,
     revisiting,
     searching,
+    turning,
 )
 from streams.simulate.attacks.paces import human, pulsing, steady
 
@@ -177,6 +178,24 @@ TOGETHER: dict[str, Attack] = {
         members=60,
         begins=0.15,
         background=None,
+    ),
+    "twenty-page-turners": Attack(
+        summary="twenty on one payment divide the pages of a list, two an hour each, and open none",
+        pace=steady(1 / 1800, sigma=0.8),
+        taking=turning,
+        members=20,
+        begins=0.15,
+        by_page=True,
+        links=("payment",),
+    ),
+    "turning-strangers": Attack(
+        summary="twelve with nothing in common divide the pages of a list, 15 to 30 a day each",
+        pace=human(15, 30),
+        taking=turning,
+        members=12,
+        begins=0.15,
+        background=None,
+        by_page=True,
     ),
 }
 

@@ -78,6 +78,19 @@ def test_sixty_who_have_nothing_in_common_are_found_by_how_they_go_about_it() ->
     assert named <= members
 
 
-@pytest.mark.parametrize("mix", ["ordinary", "honest-groups"])
+def test_twenty_who_divide_the_pages_of_a_list_and_open_none_are_stopped() -> None:
+    attack = "twenty-page-turners"
+    told = alone(
+        "coordinated-sweep", "calm", (attack,), seed=3, days=2, accounts=600, catalogue_size=60_000
+    )
+    members = {label.account_id for label in told.labels if not label.honest}
+    stopped = {decision.value for decision in told.decisions if decision.scope == "account"}
+    assert len(stopped & members) >= 0.5 * len(members)
+    assert told.honest == []
+    named = {name for review in reviews(told) for name in review.evidence.linked_accounts}
+    assert named <= members
+
+
+@pytest.mark.parametrize("mix", ["ordinary", "honest-groups", "odd-customers"])
 def test_agencies_classes_households_companies_and_campuses_are_left_alone(mix: str) -> None:
     assert alone("coordinated-sweep", mix, seed=3, days=2, accounts=400).decisions == []

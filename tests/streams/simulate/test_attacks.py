@@ -226,6 +226,24 @@ def test_members_divide_the_catalogue(seen: Seen, attack: str) -> None:
         assert repeated == 0
 
 
+@pytest.mark.parametrize(
+    ("attack", "gap_s"), [("twenty-page-turners", 900), ("turning-strangers", 9)]
+)
+def test_turners_divide_the_pages_of_a_list_and_open_none(
+    seen: Seen, attack: str, gap_s: float
+) -> None:
+    begins = [label.attack_start_s or 0.0 for label in seen.labels[attack]]
+    members = [
+        [request for request in requests if request.ts >= begin_s]
+        for begin_s, requests in zip(begins, seen.requests[attack], strict=True)
+    ]
+    assert {one.action for requests in members for one in requests} == {"list"}
+    shares = [taken(requests) for requests in members]
+    assert sum(map(len, shares)) == len(set.union(*shares))
+    gaps_s = np.concatenate([np.diff([one.ts for one in requests]) for requests in members])
+    assert np.median(gaps_s) > gap_s
+
+
 def links_of(seen: Seen, attack: str) -> list[dict[str, str]]:
     return [requests[0].links for requests in seen.requests[attack]]
 
