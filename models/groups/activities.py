@@ -37,6 +37,8 @@ _TOLD_EVIDENCE_MIN: Final = 0.0
 #: fifth, and from the first one on the next day: what is found then need not wait.
 _LOUD: Final = 10.0
 _LOUD_GROWTH: Final = 1.2
+#: Who opens more than one pair in ten pages reads; who opens fewer takes what the pages show.
+_OPENED_MAX: Final = 0.1
 #: So long an account is new.
 _NEW_S: Final = 7 * DAY_S
 #: Where every hash is kept.
@@ -112,6 +114,7 @@ class Day:
         "steps",
         "steps_up",
         "told_at",
+        "turned",
         "weights",
     )
 
@@ -123,8 +126,9 @@ class Day:
         self.told_at = TOLD_FROM
         self.last_pair = ""
         self.below = ALL
-        #: Of these choices the pages that were turned, and the pairs on them.
-        self.pages = self.shown = 0
+        #: Of these choices the pages that were turned, and the pairs on them; and all that were
+        #: turned, also where it opened too much for them to count.
+        self.pages = self.shown = self.turned = 0
         #: The page that it was shown last, until it is turned or one of its pairs is opened.
         self.page: Page | None = None
         #: For each of `HONEST_PARTS`: what all choices say, decibans.
@@ -167,7 +171,11 @@ class Day:
     def turn(self, page: Page | None) -> None:
         """Take note of the next page: the one before is a choice, that of the pair it goes by."""
         before, self.page = self.page, page
-        if before is not None:
+        if before is None:
+            return
+        self.turned += 1
+        # Who looks closer at some of what a page shows chooses among them, and not the page.
+        if self.chosen - self.pages <= _OPENED_MAX * self.turned:
             self.pages += 1
             self.shown += before.shown
             self._add(before.pair, before.evidence, before.owner)
@@ -223,6 +231,7 @@ class Day:
                 self.page,
                 self.pages,
                 self.shown,
+                self.turned,
             )
         )
 
@@ -241,7 +250,7 @@ class Day:
         day.weights = none, some, half
         day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
         day.page = None if wire.page is None else Page(*wire.page)
-        day.pages, day.shown = wire.pages, wire.shown
+        day.pages, day.shown, day.turned = wire.pages, wire.shown, wire.turned
         if wire.version >= 3:
             day.sample = array("Q", wire.sample).tolist()
         else:

@@ -39,3 +39,4 @@ class DayWire(msgspec.Struct, array_like=True):
     page: PageWire | None = None
     pages: int = 0
     shown: int = 0
+    turned: int = 0

@@ -297,6 +297,19 @@ def test_a_page_of_which_a_pair_is_opened_is_no_choice() -> None:
     assert {activity.pages for activity in both} == {0}
 
 
+def test_who_looks_closer_at_some_of_what_pages_show_takes_no_pages() -> None:
+    pages = [[f"pair_{30 * n + m}" for m in range(30)] for n in range(20, 140)]
+    day = []
+    for n, page in enumerate(pages):
+        at_s = MIDNIGHT_S + 60 * n
+        day.append(request("a", at_s, action="list", pair_ids=page, links=LINK))
+        if n % 5 == 0:
+            day.append(request("a", at_s + 9, pair_ids=page[:1], links=LINK))
+    told = told_of(day)
+    assert told[-1].chosen > 20
+    assert {activity.pages for activity in told} == {0}
+
+
 def test_pages_do_not_crowd_out_what_was_chosen_singly() -> None:
     rng = random.Random(14)
     day = Day(19_000, MIDNIGHT_S)
