@@ -7,8 +7,8 @@ import msgspec
 from models.groups.manner import MannerWire
 
 #: Of these rows. Since 2 they know the manner, and since 4 the pages; older ones are taken up
-#: without. Since 3 the sample is one field.
-DAY_VERSION = 4
+#: without. Since 3 the sample is one field, and since 5 the last one is what it says.
+DAY_VERSION = 5
 
 #: The half of a pair's hash, its evidence, its owner, and the pairs on the page.
 PageWire = tuple[int, int, str | None, int]
@@ -39,4 +39,4 @@ class DayWire(msgspec.Struct, array_like=True):
     page: PageWire | None = None
     pages: int = 0
     shown: int = 0
-    turned: int = 0
+    passed_over: int = 0

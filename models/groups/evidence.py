@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.groups.activities import CHOICE_TENTHS_MAX, HONEST_PARTS
+from models.groups.activities import CHOICE_TENTHS_MAX, HONEST_PARTS, PAGE_TENTHS_MAX
 from models.groups.member import Member
 
 Floats = npt.NDArray[np.float64]
@@ -45,8 +45,7 @@ _BY_MANNER = 10.0
 #: a person makes it, and what it adds for each of the parts, decibans.
 _TENTHS = np.arange(256, dtype=np.uint8).view(np.int8)
 _LIKELIER = 10.0 ** (-_TENTHS / 100.0)
-_SAYS = 10.0 ** (np.minimum(_TENTHS, CHOICE_TENTHS_MAX) / 100.0)
-_ADDED = np.array([10 * np.log10(part + (1 - part) * _SAYS) for part in HONEST_PARTS])
+_ADDED = np.array([10 * np.log10(part + (1 - part) / _LIKELIER) for part in HONEST_PARTS])
 #: The natural logarithm is much the fastest.
 _DECIBANS = 10 / math.log(10)
 
@@ -96,9 +95,12 @@ def weigh(members: Sequence[Member]) -> Weighed:
     pairs = np.frombuffer(b"".join([member.pairs for member in members]), dtype=np.uint32)
     tenths = np.frombuffer(b"".join([member.evidence for member in members]), dtype=np.uint8)
     owners = np.frombuffer(b"".join([member.owners for member in members]), dtype=np.uint16)
-    chosen, below, catalogue, past, marks = np.array(
-        [(one.chosen, one.below, one.catalogue_size, one.past, one.mark) for one in members]
+    chosen, pages, below, catalogue, past, marks = np.array(
+        [(m.chosen, m.pages, m.below, m.catalogue_size, m.past, m.mark) for m in members]
     ).T
+    # A sample doesn't tell pages from pairs, but hardly anybody chooses both.
+    most = CHOICE_TENTHS_MAX + (PAGE_TENTHS_MAX - CHOICE_TENTHS_MAX) * pages / chosen
+    says = np.minimum(tenths.view(np.int8), most.astype(np.int8)[whose]).view(np.uint8)
 
     shared = _made_twice(pairs)
     is_member = np.zeros(2**16, dtype=np.bool_)
@@ -112,7 +114,7 @@ def weigh(members: Sequence[Member]) -> Weighed:
     # With a column to end the last member's, who may have none.
     amounts = np.zeros((len(HONEST_PARTS) + 4, len(pairs) + 1))
     added, (overlaps, unmets, mets, twice) = np.split(amounts[:, :-1], [len(HONEST_PARTS)])
-    np.multiply(_ADDED.take(tenths, axis=1), apart & ~is_member[owners], out=added)
+    np.multiply(_ADDED.take(says, axis=1), apart & ~is_member[owners], out=added)
     np.log(np.where(shared, divided, 1 - divided), out=overlaps)
     np.multiply(expected, apart, out=unmets)
     mets[:], twice[:] = meets, shared
