@@ -52,9 +52,9 @@ HONEST_PARTS = (0.0, 0.25, 0.5)
 #: corner opens several pairs there, which are no witnesses independent of each other, and two who
 #: share one need a while to meet in it.
 CHOICE_TENTHS_MAX: Final = 30
-#: A page is known by all its pairs. They are no independent witnesses, but together say half as much
-#: again as their mean: by that one honest account-day in 19,500 came to 20 decibans, at twice the
-#: mean six. So it may say, and counts as much as, three choices.
+#: A page is known by all its pairs. They are no independent witnesses, but together say half as
+#: much again as their mean: by that one honest account-day in 19,500 came to 20 decibans, by twice
+#: the mean six. So it may say, and counts as much as, three choices.
 _PAGE_SAYS: Final = 1.5
 _PAGE_COUNTS: Final = 3
 PAGE_TENTHS_MAX: Final = _PAGE_COUNTS * CHOICE_TENTHS_MAX

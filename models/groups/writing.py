@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +78,7 @@ def write_review(
         simulated=simulated,
         scenario=NAME,
         score=_score(found.finding.evidence),
-        reasons=_reasons(found, found.finding.found),
+        reasons=(*_reasons(found, found.finding.found), _hours(members)),
         evidence=Evidence(
             window_start=rfc3339(min(member.first_s for member in members)),
             window_end=rfc3339(max(member.at_s for member in members)),
@@ -169,6 +171,17 @@ def write_verdict(found: Found, at: int, *, grave: bool) -> Verdict:
 
 def _score(evidence: float) -> float:
     return round(1 - 10 ** (-max(evidence, 0.0) / 10), 9)
+
+
+def _hours(members: list[Member]) -> Reason:
+    """Say when members are active: together, and each on average.
+
+    No evidence, but what a person will want to know: copiers take turns, classes sit together.
+    """
+    together = functools.reduce(operator.or_, (member.hours for member in members))
+    each = sum(member.hours.bit_count() for member in members) / len(members)
+    said = "hours of the day in which any member chose pairs, beside those of one on average"
+    return Reason(said, together.bit_count(), round(each, 1), "hours", 0.0)
 
 
 def _distinct(members: list[Member]) -> int:

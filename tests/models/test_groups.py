@@ -274,6 +274,16 @@ def test_pages_tell_what_was_shown_and_how_much() -> None:
     assert pages.observed == review.evidence.requests
 
 
+def test_a_review_says_when_members_are_active() -> None:
+    told = told_of(*turners(10, 30))
+    review = new_groups().observe(told, range(len(told))).reviews[0]
+    (hours,) = (each for each in review.reasons if each.unit == "hours")
+    latest = {activity.account_id: activity for activity in told if activity.at_s <= told[-1].at_s}
+    assert 0 < hours.expected <= hours.observed <= 24
+    assert hours.weight == 0
+    assert hours.observed <= max(each.hours.bit_count() for each in latest.values()) + 1
+
+
 def test_colleagues_who_turn_the_same_pages_are_left_alone() -> None:
     rng = random.Random(12)
     pages = [[rare(rng) for _ in range(30)] for _ in range(40)]
@@ -308,6 +318,44 @@ def test_who_looks_closer_at_some_of_what_pages_show_takes_no_pages() -> None:
     told = told_of(day)
     assert told[-1].chosen > 20
     assert {activity.pages for activity in told} == {0}
+
+
+def test_pages_count_again_thirty_pages_after_a_pair_was_opened() -> None:
+    pages = [[f"pair_{30 * n + m}" for m in range(30)] for n in range(20, 140)]
+    opened = [f"pair_{n}" for n in range(300, 320)]
+    morning = [
+        request("a", MIDNIGHT_S + n, pair_ids=[pair], links=LINK) for n, pair in enumerate(opened)
+    ]
+    later = [
+        request("a", MIDNIGHT_S + 3_600 + 60 * n, action="list", pair_ids=page, links=LINK)
+        for n, page in enumerate(pages)
+    ]
+    for openings, passed_over in ((20, 30), (1, 10)):
+        last = told_of([*morning[:openings], *later])[-1]
+        turned_by_then = round((last.at_s - later[0].ts) / 60)
+        # A pair among so many may be taken for one that it has been shown before.
+        assert last.pages == pytest.approx(turned_by_then - passed_over, abs=2)
+
+
+@pytest.mark.parametrize("odd_one", [True, False])
+def test_a_page_says_what_its_pairs_say_and_not_the_one_that_it_goes_by(odd_one: bool) -> None:
+    rng = random.Random(15)
+
+    def page() -> list[str]:
+        one, others = (rare, popular) if odd_one else (popular, rare)
+        shown = list(dict.fromkeys(others(rng) for _ in range(90)))[:30]
+        shown.sort(key=hash64)
+        candidates = sorted({one(rng) for _ in range(400)}, key=hash64)
+        return [candidates[0], *[pair for pair in shown if hash64(pair) > hash64(candidates[0])]]
+
+    told = told_of(turned("a", [page() for _ in range(12)]))
+    assert (told[-1].weight < 0) == odd_one
+
+
+def test_who_turns_pages_is_told_of_after_three_of_them() -> None:
+    told = told_of(*turners(1, 40))
+    assert told[0].pages == told[0].chosen == 3
+    assert len(told) < 20
 
 
 def test_pages_do_not_crowd_out_what_was_chosen_singly() -> None:
