@@ -10,7 +10,8 @@ import msgspec
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Source
 from models.groups.evidence import Finding, Weighed, find, weigh
-from models.groups.group import VERSION, Group
+from models.groups.group import Group
+from models.groups.group_state import VERSION
 from models.groups.level import Level
 from models.groups.manner import is_manner
 from models.groups.member import Member
