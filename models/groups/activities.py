@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
@@ -183,6 +184,10 @@ class Day:
             return
         if self.passed_over:
             self.passed_over -= 1
+            return
+        # Who polls a page chooses it once.
+        at = bisect_left(self.sample, before.pair << _PAIR_AT)
+        if at < len(self.sample) and self.sample[at] >> _PAIR_AT == before.pair:
             return
         self.pages += 1
         self.shown += before.shown

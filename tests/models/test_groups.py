@@ -352,6 +352,17 @@ def test_a_page_says_what_its_pairs_say_and_not_the_one_that_it_goes_by(odd_one:
     assert (told[-1].weight < 0) == odd_one
 
 
+def test_a_page_that_is_asked_for_again_and_again_is_chosen_once() -> None:
+    rng = random.Random(16)
+    pages = [[rare(rng) for _ in range(30)] for _ in range(2)]
+    activities = Activities(population(), lambda _: None)
+    for n in range(100):  # others are shown it in between, so that it isn't just returned to
+        for account in ("a", "b"):
+            at_s = MIDNIGHT_S + 300 * n
+            one = request(account, at_s, action="list", pair_ids=pages[n % 2], links=LINK)
+            assert observe(activities, one) == []
+
+
 def test_who_turns_pages_is_told_of_after_three_of_them() -> None:
     told = told_of(*turners(1, 40))
     assert told[0].pages == told[0].chosen == 3
