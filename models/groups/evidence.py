@@ -44,7 +44,7 @@ _BY_MANNER = 10.0
 #: By the evidence of a choice (tenths of a deciban, as an unsigned byte): how many times likelier
 #: a person makes it, and what it adds for each of the parts, decibans.
 _TENTHS = np.arange(256, dtype=np.uint8).view(np.int8)
-_LIKELIER = 10.0 ** (-_TENTHS / 100.0)
+_LIKELIER = 10.0 ** (_TENTHS / -100.0)  # what is least has no opposite among its kind
 _ADDED = np.array([10 * np.log10(part + (1 - part) / _LIKELIER) for part in HONEST_PARTS])
 #: The natural logarithm is much the fastest.
 _DECIBANS = 10 / math.log(10)
@@ -99,13 +99,16 @@ def weigh(members: Sequence[Member]) -> Weighed:
         [(m.chosen, m.pages, m.below, m.catalogue_size, m.past, m.mark) for m in members]
     ).T
     # A sample doesn't tell pages from pairs, but hardly anybody chooses both.
-    most = CHOICE_TENTHS_MAX + (PAGE_TENTHS_MAX - CHOICE_TENTHS_MAX) * pages / chosen
+    part = pages / chosen
+    most = CHOICE_TENTHS_MAX + (PAGE_TENTHS_MAX - CHOICE_TENTHS_MAX) * part
     says = np.minimum(tenths.view(np.int8), most.astype(np.int8)[whose]).view(np.uint8)
 
     shared = _made_twice(pairs)
     is_member = np.zeros(2**16, dtype=np.bool_)
     is_member[marks.astype(np.int64)] = True
-    others = _choices_of_others(chosen, below, pairs, whose)
+    # A page never is the same choice as a pair.
+    others = (1 - part[whose]) * _choices_of_others(chosen - pages, below, pairs, whose)
+    others += part[whose] * _choices_of_others(pages, below, pairs, whose)
     expected = np.minimum(others / catalogue[whose] * _LIKELIER[tenths], _EXPECTED_MAX)
     missed = np.exp(-expected)
     meets = 1 - missed

@@ -20,10 +20,11 @@ from models.detector import CHOOSING
 from models.facts import Facts
 from models.groups import Activities, Groups
 from models.groups.activities import TOLD_FROM, Day
-from models.groups.evidence import find
+from models.groups.evidence import find, weigh
 from models.groups.group import MEMBERS_MAX
 from models.groups.groups import REJECTED_S
 from models.groups.manner import is_manner
+from models.groups.member import Member
 from models.hashing import hash32, hash64
 from models.judge import foreign_pairs
 from models.link_activity import (
@@ -361,6 +362,13 @@ def test_a_page_that_is_asked_for_again_and_again_is_chosen_once() -> None:
             at_s = MIDNIGHT_S + 300 * n
             one = request(account, at_s, action="list", pair_ids=pages[n % 2], links=LINK)
             assert observe(activities, one) == []
+
+
+def test_pages_that_everybody_is_shown_are_not_missed_among_pairs_that_copiers_opened() -> None:
+    few = turned("casual", [[f"pair_{n}" for n in range(at, at + 10)] for at in range(1, 61, 10)])
+    latest = {activity.account_id: activity for activity in told_of(*copiers(30, 60), few)}
+    weighed = weigh([Member.of(activity) for activity in latest.values()])
+    assert weighed.own[list(latest).index("casual")] < 0
 
 
 def test_who_turns_pages_is_told_of_after_three_of_them() -> None:
