@@ -25,7 +25,7 @@ from tests.benchmarks.lines import curves
 from tests.benchmarks.measure import Measurement, SubjectError
 from tests.benchmarks.preload import preload
 from tests.benchmarks.report import chart, rows, table
-from tests.benchmarks.subjects import SUBJECTS, Bench, measure_worker
+from tests.benchmarks.subjects import PYTHON, SUBJECTS, Bench, measure_worker
 from tests.benchmarks.tools import ToolsError
 from tests.benchmarks.workers import workers
 from tests.brokers.kafka import KafkaCluster
@@ -98,7 +98,7 @@ def main(
             _compare(bench, runs, only)
         if "growth" in parts:
             with pin():
-                grown = growth(lambda said: console.print(said, highlight=False))
+                grown = growth(PYTHON)
             _tell("growth", grown)
             _write("growth.svg", curves(grown))
         if "workers" in parts:

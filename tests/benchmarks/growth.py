@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +20,7 @@ from streams.collector import spare_the_living
 from streams.partitions import partition_of
 from tests.benchmarks.events import ACCOUNTS, CATALOGUE, events
 
+_ROOT = Path(__file__).parents[2]
 _EVENTS = 50_000
 _PARTITIONS, _BATCH = 12, 256
 #: Later than any event, as `decode_request` wants to know.
@@ -38,20 +42,36 @@ class Point(msgspec.Struct, frozen=True):
     judge: float
 
 
-def growth(say: Callable[[str], None]) -> dict[str, list[Point]]:
+def growth(python: Path) -> dict[str, list[Point]]:
     """Measure one thing after another, all others at their usual value.
 
     Accounts have five events each, however many they are; the rest is measured over the same
-    50,000 events. Within this process, on one core: no Kafka.
+    50,000 events. Within one process, on one core: no Kafka.
+
+    Parameters
+    ----------
+    python
+        Of the environment whose pairwatch is measured: its code comes before this checkout's.
     """
+    code = (
+        f"import sys; sys.path.append({str(_ROOT)!r}); from tests.benchmarks import growth; "
+        "growth.tell()"
+    )
+    said = subprocess.run([python, "-P", "-c", code], stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(said.stdout, type=dict[str, list[Point]])
+
+
+def tell() -> None:
+    """Measure in this process, and write what was found as JSON."""
     spare_the_living()
     found: dict[str, list[Point]] = defaultdict(list)
     for what, values in _VALUES.items():
         for value in values:
             point = _measure(what, value)
             found[what].append(point)
-            say(f"{value:>10,} {what}: {point.decode:.1f} + {point.judge:.1f} µs an event")
-    return found
+            took = f"{point.decode:.1f} + {point.judge:.1f} µs an event"
+            print(f"{value:>10,} {what}: {took}", file=sys.stderr, flush=True)
+    sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
 def _measure(what: str, value: int) -> Point:

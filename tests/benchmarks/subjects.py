@@ -32,6 +32,8 @@ from tests.benchmarks.tools import ToolsError, tools
 _PROGRAMS = Path(__file__).with_name("programs")
 #: As in the image (`make compiled`), and as in a checkout.
 _COMPILED = Path(__file__).parents[2] / ".venv-compiled" / "bin" / "pairwatch"
+#: The interpreter that has what is compiled, where there is any.
+PYTHON = _COMPILED.with_name("python") if _COMPILED.exists() else Path(sys.executable)
 _INTERPRETED = (sys.executable, "-c", "from streams.commands import main; main()")
 _PAIRWATCH = (str(_COMPILED),) if _COMPILED.exists() else _INTERPRETED
 _STOP_TIMEOUT_S = 30.0
