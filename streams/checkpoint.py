@@ -357,6 +357,8 @@ class Checkpoints:
                 return False
             offset = max(offset, written)
             faults.reached(point)
+        if self._shards.get(tp) is not shard:
+            return False  # the table may be a copy by now, of what somebody else has written since
         # The table comes last: it must never be ahead of the changelog that others recover from.
         rows = [*checkpoint.rows, checkpoint.marker]
         self._table.write(tp.partition, rows, changelog_offset=offset)
