@@ -13,6 +13,7 @@ from faust.auth import OAuthCredentials
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
+from streams.assignor import Assignor
 from streams.checkpoint import Checkpoints
 from streams.codec import InvalidRequest
 from streams.control.verifier import Verifier
@@ -208,7 +209,8 @@ def create_app(settings: Settings) -> App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=settings.topics.partitions,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.state.standby_replicas,
+        PartitionAssignor=Assignor,
         web_enabled=False,
         autodiscover=False,
     )

@@ -102,9 +102,20 @@ def _measure_progress(app: App) -> None:
             lag = max(end - (committed or 0), 0)
             app.metrics.set_lag(tp.topic, tp.partition, lag)
             app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)
+    app.metrics.standby_lag.set(_standby_lag(app))
     _measure_judgement(app)
     if (watermark_s := app.checkpointer.watermark_s) is not None:
         app.metrics.watermark_timestamp_seconds.set(watermark_s)
+
+
+def _standby_lag(app: App) -> int:
+    """Return how many records the copies of others' state lack."""
+    recovery, lag = app.tables.recovery, 0
+    for tp in recovery.standby_tps & app.consumer.assignment():
+        end, offset = app.consumer.highwater(tp), recovery.standby_offsets[tp]
+        if end is not None and offset is not None:
+            lag += max(end - 1 - offset, 0)
+    return lag
 
 
 def _measure_judgement(app: App) -> None:

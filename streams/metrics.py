@@ -244,6 +244,20 @@ class Metrics:
         # kafka.session_timeout_s.
         self.rebalances = Counter("pairwatch_rebalances", "Rebalances seen", registry=registry)
 
+        # Records of changelogs read back before this worker went on: the whole state where it came
+        # with an empty disk, little where it had a copy.
+        self.recovered_records = Counter(
+            "pairwatch_recovered_records", "Records of state read back", registry=registry
+        )
+
+        # How far the copies of others' state that this worker keeps are behind, all together
+        # (state.standby_replicas). Above some thousands for long, a takeover reads that much back.
+        self.standby_lag = Gauge(
+            "pairwatch_standby_lag_records",
+            "Records of changelogs that copies of state lack",
+            registry=registry,
+        )
+
         # What `/ready` answers: 1 ready, 0 not; `/ready` has the reasons in words.
         self.ready = Gauge("pairwatch_ready", "Whether the worker is ready", registry=registry)
 

@@ -60,6 +60,8 @@ class BulkRecovery(Recovery):  # type: ignore[misc]
                     self.app.fail(error)
                     return
                 offsets[tp] = some[-1].offset
+                if offsets is self.active_offsets:
+                    self.app.metrics.recovered_records.inc(len(some))
             await asyncio.sleep(0)
         self._end_if_complete()
 

@@ -183,6 +183,10 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_interval_s: PositiveFloat = 1.0
     #: Live profiles at most; the rest wait on disk, and new ones for a checkpoint if need be.
     accounts_in_memory_max: PositiveInt = 200_000
+    #: Other workers that keep a copy of each partition's state on their disks, from its changelog,
+    #: so that one of them goes on at once where a worker dies. Each costs as much again to read and
+    #: to keep; with a million accounts it saves half a minute, which most services have.
+    standby_replicas: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
 
 
 class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

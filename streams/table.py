@@ -113,6 +113,10 @@ class StateTable(Table):  # type: ignore[misc]
         """Make durable what `take_up` wrote."""
         self._database(partition).settle()
 
+    def partitions_on_disk(self) -> list[int]:
+        """Return the partitions that have a database, however old it is."""
+        return [n for n in range(self.partitions) if self.data.partition_path(n).exists()]
+
     def _database(self, partition: int) -> Any:
         return self.data._db_for_partition(partition)
 

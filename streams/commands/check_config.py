@@ -136,7 +136,8 @@ def _state(settings: Settings) -> str:
     return (
         f"Keeps state in {Path(state.directory).absolute()} and in {changelog_topic(settings)}, "
         f"written every {state.checkpoint_interval_s:g} s; at most "
-        f"{state.accounts_in_memory_max:,} accounts in memory."
+        f"{state.accounts_in_memory_max:,} accounts in memory. "
+        f"Other workers that keep a copy of each partition's: {state.standby_replicas}."
     )
 
 

@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from streams.settings import Settings
 from streams.topics import create
@@ -29,7 +30,7 @@ _SESSION_S = 3.0
 _STEP_S_MAX = 5.0
 
 
-def settings_of_churn(broker: Broker, directory: Path) -> Settings:
+def settings_of_churn(broker: Broker, directory: Path, standby_replicas: int) -> Settings:
     settings = settings_for(broker, directory)
     return msgspec.structs.replace(
         settings,
@@ -37,7 +38,9 @@ def settings_of_churn(broker: Broker, directory: Path) -> Settings:
             settings.kafka, session_timeout_s=_SESSION_S, rebalance_timeout_s=6.0
         ),
         topics=msgspec.structs.replace(settings.topics, partitions=_PARTITIONS),
-        state=msgspec.structs.replace(settings.state, checkpoint_interval_s=0.2),
+        state=msgspec.structs.replace(
+            settings.state, checkpoint_interval_s=0.2, standby_replicas=standby_replicas
+        ),
     )
 
 
@@ -89,10 +92,11 @@ class Crew:
                 del self.working[place]
 
 
+@pytest.mark.parametrize("standby_replicas", [0, 1])
 async def test_a_group_that_never_rests_loses_nothing_and_doubles_nothing(
-    kafka: Broker, tmp_path: Path
+    kafka: Broker, tmp_path: Path, standby_replicas: int
 ) -> None:
-    settings = settings_of_churn(kafka, tmp_path)
+    settings = settings_of_churn(kafka, tmp_path, standby_replicas)
     await create(settings)
     chance = random.Random("churn")
     places = [Lives(settings, tmp_path / str(n)) for n in range(_WORKERS_MAX)]
