@@ -103,11 +103,13 @@ async def _work(app: App, asked_to_stop: asyncio.Event) -> None:
         # The reason is told already; what breaks while Faust takes itself apart is no news.
         logging.disable(logging.ERROR)
     try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
+        async with asyncio.timeout(_STOP_TIMEOUT_S) as limit:
             await app.stop()
             await app.state_log.stop()
     except Exception as error:
         _end_at_once(f"the last checkpoint failed: {error!r}")
+    if limit.expired():  # which Faust may swallow, and then its thread would never end
+        _end_at_once(f"did not stop within {_STOP_TIMEOUT_S:g} s")
     if not working.done():
         working.cancel()
         await asyncio.wait({working})

@@ -1,8 +1,9 @@
-"""What a worker writes to its log can't be forged by what it is sent."""
+"""What a worker writes to its log can't be forged by what it is sent; and how it ends."""
 
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 
 from streams.fence import SessionOverError
@@ -49,3 +50,25 @@ def test_what_ends_as_a_line_of_ours_is_told_once() -> None:
     )
     assert not _is_told(by_argument)
     assert not _is_told(by_traceback)
+
+
+def test_a_worker_ends_also_where_stopping_takes_too_long_and_says_nothing_of_it() -> None:
+    code = """
+import asyncio, contextlib, threading
+from unittest.mock import AsyncMock, Mock
+from streams import worker
+
+async def stop():
+    threading.Thread(target=threading.Event().wait).start()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+worker._STOP_TIMEOUT_S = 0.1
+app = Mock(crashed=False, state_log=AsyncMock(), start=AsyncMock(), stop=stop)
+asked = asyncio.Event()
+asked.set()
+asyncio.run(worker._work(app, asked))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, timeout=60)
+    assert ended.returncode == 1
+    assert b"did not stop within 0.1 s" in ended.stderr
