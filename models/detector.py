@@ -171,7 +171,7 @@ class Detector:
                     activities = self._activities.turn(request, profile, pairs)
                 if activities:
                     if self._is_allowed(each):
-                        self._activities.excuse(account_id)
+                        self._activities.excuse(account_id, profile)
                     else:
                         seen.activities += activities
             else:

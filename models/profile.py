@@ -65,6 +65,7 @@ class Profile:
         "habit_requests",
         "held_until_s",
         "is_changed",
+        "is_loud",
         "leeway",
         "life",
         "life_pairs",
@@ -110,6 +111,8 @@ class Profile:
         self.samples: list[str] = []
         self.habit_requests, self.habit_choices = Habit(), Habit()
         self.standing = Standing()
+        #: Whether what it chose spoke for a copier when it was told of last, see `Activities`.
+        self.is_loud = False
         #: Whether it is other than its latest snapshot.
         self.is_changed = False
 
@@ -290,6 +293,7 @@ class Profile:
                 standing=self.standing,
                 choice=(self.chosen_s, self.chosen_number, self.returned_to),
                 gap_ms=round(1_000 * self.gap_s),
+                is_loud=self.is_loud,
             )
         )
 
@@ -341,4 +345,5 @@ class Profile:
         profile.standing = wire.standing
         profile.chosen_s, profile.chosen_number, profile.returned_to = wire.choice
         profile.gap_s = wire.gap_ms / 1_000
+        profile.is_loud = wire.is_loud
         return profile

@@ -45,3 +45,5 @@ class ProfileWire(msgspec.Struct, array_like=True):
     choice: tuple[float, int | None, int] = (0.0, None, 0)
     # How long after the one before.
     gap_ms: int = 0
+    # Whether what it chose spoke for a copier when it was told of last.
+    is_loud: bool = False

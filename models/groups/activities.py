@@ -321,7 +321,7 @@ class Activities:
         -------
         A record for each of the account's links if it is time to tell of it.
         """
-        day = self._live(request)
+        day = self._live(request, profile)
         pair_ids, owner = request.pair_ids, request.owner_id
         if len(pairs) < len(pair_ids):
             pair_ids = list(dict.fromkeys(pair_ids))
@@ -337,7 +337,7 @@ class Activities:
 
         Nothing of what it shows counts before the next page is, without any of it opened.
         """
-        popularity, day = self._population.popularity, self._live(request)
+        popularity, day = self._population.popularity, self._live(request, profile)
         pair, page = min(pairs), None
         # Under the mark under which pages are learned from, see `models.judge`.
         looks = popularity.look(pairs, profile.mark + 1)
@@ -348,12 +348,12 @@ class Activities:
         day.turn(page)
         return self._follow(day, request, profile)
 
-    def _live(self, request: Facts) -> Day:
+    def _live(self, request: Facts, profile: Profile) -> Day:
         """Return an account's day, which is about to change."""
         account_id = request.account_id
         day = self._days.get(account_id)
         if day is None or request.ts >= day.ends_s:
-            day = self._day_of(request)
+            day = self._day_of(request, profile)
         if not day.is_changed:
             self._change(account_id, day)
         return day
@@ -372,8 +372,9 @@ class Activities:
         said = day.chosen + (_PAGE_COUNTS - 1) * day.pages
         if said >= day.told_at and self._population.popularity.has_read:
             weight = day.weight
+            profile.is_loud = weight > _LOUD
             is_told = day.told_at <= TOLD_FROM or weight > _TOLD_EVIDENCE_MIN
-            growth = _LOUD_GROWTH if weight > _LOUD else _TOLD_GROWTH
+            growth = _LOUD_GROWTH if profile.is_loud else _TOLD_GROWTH
             while day.told_at <= said:
                 day.told_at = math.ceil(day.told_at * growth)
             if is_told:
@@ -385,8 +386,9 @@ class Activities:
         day = self._known(account_id)
         return ((), "") if day is None else (tuple(day.links), day.address)
 
-    def excuse(self, account_id: str) -> None:
+    def excuse(self, account_id: str, profile: Profile) -> None:
         """Begin an account's day anew: what it chose with people's leave is nobody's business."""
+        profile.is_loud = False
         before = self._days[account_id]
         day = self._days[account_id] = Day(before.day, before.first_s)
         self._change(account_id, day)
@@ -397,13 +399,15 @@ class Activities:
         day.is_changed = True
         self._changed[account_id] = day
 
-    def _day_of(self, request: Facts) -> Day:
+    def _day_of(self, request: Facts, profile: Profile) -> Day:
         """Take up an account's day, or begin the next."""
         account_id, number = request.account_id, int(request.ts // DAY_S)
-        day = before = self._known(account_id)
+        # Of an account whose day this begins there is nothing of today to be looked for.
+        begins = profile.begins_day(request.ts)
+        day = self._days.get(account_id) if begins else self._known(account_id)
         if day is None or day.day < number:
             day = Day(number, request.ts)
-            if before is not None and before.weight > _LOUD:
+            if profile.is_loud:
                 day.told_at = 1
         self._days[account_id] = day
         return day

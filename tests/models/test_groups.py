@@ -729,8 +729,10 @@ def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
     (requests,) = copiers(1, 150)
     rows: dict[str, bytes] = {}
     whole, parts = Activities(population(), lambda _: None), Activities(population(), rows.get)
+    profile = Profile(requests[0].ts, hash32(requests[0].account_id))
     for one in requests:
-        assert observe(parts, one) == observe(whole, one)
+        assert observe(parts, one, profile) == observe(whole, one, profile)
+        profile.count(one.ts, 1, 1.0, 0.0, 0, 0.0)
         rows.update(parts.snapshot())
         parts.forget(["copier_0"])
     assert len(rows["copier_0"]) < 1_500
@@ -761,12 +763,30 @@ def test_choices_that_earlier_versions_kept_are_taken_up() -> None:
         ]
 
 
+def test_choices_are_looked_for_where_there_may_be_some_of_today() -> None:
+    asked: list[str] = []
+
+    def load(account_id: str) -> None:
+        asked.append(account_id)
+
+    ((first, *_),), ((second, third, *_),) = copiers(1, 3), copiers(1, 3, seed=2, day=1)
+    profile = Profile(first.ts, hash32(first.account_id))
+    for one, looks in ((first, False), (second, False), (third, True)):
+        observe(Activities(population(), load), one, profile)
+        assert bool(asked) == looks, one
+        if one.ts >= profile.windows[-1].start_s + DAY_S:
+            profile.close_day(one.ts, learn=True)
+        profile.count(one.ts, 1, 1.0, 0.0, 0, 0.0)
+
+
 def test_a_page_that_waits_to_be_turned_is_taken_up_from_a_snapshot() -> None:
     (requests,) = turners(1, 60)
     rows: dict[str, bytes] = {}
     whole, parts = Activities(population(), lambda _: None), Activities(population(), rows.get)
+    profile = Profile(requests[0].ts, hash32(requests[0].account_id))
     for one in requests:
-        assert observe(parts, one) == observe(whole, one)
+        assert observe(parts, one, profile) == observe(whole, one, profile)
+        profile.count(one.ts, 1, 1.0, 0.0, 0, 0.0)
         rows.update(parts.snapshot())
         parts.forget(["copier_0"])
 
