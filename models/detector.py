@@ -191,7 +191,8 @@ class Detector:
                 decision = self.docket.cover(self._cause(each, offsets[n]), profile, each)
             if decision is None and allows_some:
                 decision = self.docket.spare(self._cause(each, offsets[n]), profile, each)
-            if decision is None and ts < profile.held_until_s:
+            if decision is None and ts < profile.held_until_s and not request.is_from(profile.met):
+                profile.met = request.client
                 self.docket.meet(profile, each)
             if decision is not None:
                 seen.decisions.append(decision)

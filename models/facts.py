@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec.structs import astuple
 
@@ -10,6 +10,10 @@ from models.request import Action, Request
 
 #: A constant, which need not be looked up.
 _astuple: Final = astuple
+
+
+#: Address, fingerprint of the client, number of the network, links.
+Client: TypeAlias = tuple[str | None, str | None, int | None, dict[str, str]]
 
 
 class Facts:
@@ -53,3 +57,15 @@ class Facts:
         self.asn: int | None = fields[9]
         self.links: dict[str, str] = fields[10]
         self.status: int = fields[11]
+
+    @property
+    def client(self) -> Client:
+        """What ties its account to others."""
+        return self.ip, self.ja4, self.asn, self.links
+
+    def is_from(self, client: Client | None) -> bool:
+        """Whether what ties its account to others is this."""
+        if client is None:
+            return False
+        ip, ja4, asn, links = client
+        return self.ip == ip and self.ja4 == ja4 and self.asn == asn and self.links == links

@@ -7,6 +7,7 @@ from typing import Final
 import datasketches
 import msgspec
 
+from models.facts import Client
 from models.habit import Habit
 from models.hashing import Hash64
 from models.policy import Standing
@@ -70,6 +71,7 @@ class Profile:
         "life",
         "life_pairs",
         "mark",
+        "met",
         "rare",
         "rare_height",
         "read",
@@ -129,6 +131,8 @@ class Profile:
         self.held_until_s = standing.expires_s if standing.action != "none" else 0.0
         self.trusted_from_s = standing.trusted_from_s
         self.leeway = standing.leeway
+        #: What tied it to others when that was taken note of last, while something is in force.
+        self.met: Client | None = None
 
     def begins_day(self, ts: float) -> bool:
         """Whether a request at `ts` is the first of a new day (UTC)."""

@@ -20,7 +20,7 @@ from models.profile_state import StateError, StateVersionError
 from models.request import Request
 from streams.app import App
 from streams.checkpoint import Pending
-from streams.codec import InvalidRequest, decode_request
+from streams.codec import InvalidRequest, decode_request, decode_requests
 from streams.errors import OperatorError
 from streams.lanes import Lanes
 from streams.notices import (
@@ -137,18 +137,8 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     if records[0].offset < shard.offset:
         fresh = [record for record in records if record.offset >= shard.offset]
     app.metrics.events.labels("skipped").inc(len(records) - len(fresh))
-    requests: list[Request] = []
-    offsets: list[int] = []
     now_s = time.time()
-    for record in fresh:
-        at_s = arrived_s(record, now_s)
-        try:
-            app.refuse_skipped(tp, record.offset)
-            requests.append(decode_request(record.value or b"", at_s))
-        except InvalidRequest as error:
-            await app.checkpointer.sent(tp, [await _set_aside(app, tp, record, at_s, error)])
-        else:
-            offsets.append(record.offset)
+    requests, offsets = await _requests(app, tp, fresh, now_s)
     offsets.append(records[-1].offset + 1)
     shard.is_busy = True
     at = 0
@@ -169,6 +159,29 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     shard.is_busy = False
     if app.homes is not None:
         app.metrics.misrouted_events.inc(app.homes.misrouted(requests, tp.partition))
+
+
+async def _requests(
+    app: App, tp: TP, records: list[Any], now_s: float
+) -> tuple[list[Request], list[int]]:
+    """Return the requests among some records, and where they stand; set aside what is none."""
+    if not app.skipped:
+        earliest_s = min((record.timestamp for record in records), default=0) / 1_000
+        values = [record.value or b"" for record in records]
+        if (usual := decode_requests(values, min(earliest_s, now_s))) is not None:
+            return usual, [record.offset for record in records]
+    requests: list[Request] = []
+    offsets: list[int] = []
+    for record in records:
+        at_s = arrived_s(record, now_s)
+        try:
+            app.refuse_skipped(tp, record.offset)
+            requests.append(decode_request(record.value or b"", at_s))
+        except InvalidRequest as error:
+            await app.checkpointer.sent(tp, [await _set_aside(app, tp, record, at_s, error)])
+        else:
+            offsets.append(record.offset)
+    return requests, offsets
 
 
 async def _send(

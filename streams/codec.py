@@ -6,6 +6,7 @@ Whatever the bytes are, the outcome is a `Request` or an `InvalidRequest`; anyth
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn, get_args
 
@@ -118,6 +119,36 @@ def decode_request(raw: bytes, arrived_s: float) -> Request:
     if not TS_MIN_S <= request.ts <= arrived_s + TS_AHEAD_MAX_S:
         check_event_time(request.ts, arrived_s)
     return request
+
+
+def decode_requests(values: Sequence[bytes], arrived_s: float) -> list[Request] | None:
+    """Read many request events at once, if nothing is unusual about any of them.
+
+    Parameters
+    ----------
+    values
+        As `decode_request` takes them.
+    arrived_s
+        When the earliest of them arrived, Unix seconds.
+
+    Returns
+    -------
+    What `decode_request` makes of them; `None` where it must look at each.
+    """
+    # In loops that are not Python's own, where an event costs half as much.
+    try:
+        if not all(map(bytes.isascii, values)):
+            values = [_checked(value, MESSAGE_BYTES_MAX) for value in values]
+        requests = list(map(_decode_strict, values))
+    except (InvalidRequest, msgspec.DecodeError, RecursionError):
+        return None
+    times = [request.ts for request in requests] or [TS_MIN_S]
+    is_usual = (
+        max(map(len, values), default=0) <= MESSAGE_BYTES_MAX
+        and min(times) >= TS_MIN_S
+        and max(times) <= arrived_s + TS_AHEAD_MAX_S
+    )
+    return requests if is_usual else None
 
 
 def decode_json(raw: bytes, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:

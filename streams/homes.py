@@ -27,10 +27,11 @@ class Homes:
         >>> homes.misrouted([view("bob"), view("bob"), view("eve")], 1)
         2
         """
-        known, count = self._partitions, 0
-        for request in requests:
-            home = known.setdefault(request.account_id, partition)
-            count += home != partition
+        known, accounts = self._partitions, [request.account_id for request in requests]
+        count = 0
+        if set(map(known.get, accounts)) != {partition}:  # hardly ever, once they are known
+            for account_id in accounts:
+                count += known.setdefault(account_id, partition) != partition
         if len(known) > ACCOUNTS_MAX:
             known.clear()
         return count

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from aiokafka.consumer import fetcher
 from faust.transport.consumer import TP
 from faust.transport.drivers import aiokafka as driver
 
@@ -17,6 +18,30 @@ from streams.topic_ids import topic_ids
 #: aiokafka has one fetch on its way to a broker. While that waits for partitions without news,
 #: those whose records have been used up meanwhile wait with it.
 _FETCH_WAIT_MS = 100
+
+
+def _as_read(value: bytes | None) -> bytes | None:
+    """Deserialize nothing, and say so: see `_Records`."""
+    return value
+
+
+class _Records(fetcher.PartitionRecords):  # type: ignore[misc]
+    """aiokafka's iterator over what was fetched of a partition.
+
+    It makes of each record, which is an object in C, an instance of a Python class with what else
+    is known of it. Those of a worker know which partition they come from, so that theirs stay as
+    they are: offset, timestamp, key, value and headers. It saves one in fifteen of a worker's
+    microseconds.
+    """
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        if self._value_deserializer is _as_read:
+            return record
+        return super()._consumer_record(tp, record)
+
+
+# aiokafka asks for no other place to say so; other consumers of the process go on as before.
+fetcher.PartitionRecords = _Records
 
 
 class Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -37,6 +62,7 @@ class Reader(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Faust reads so only where it writes in transactions itself.
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        consumer._value_deserializer = _as_read
         commit = consumer.commit
 
         async def commit_with_ids(offsets: Mapping[Any, Any]) -> None:

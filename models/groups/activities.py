@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from models.facts import Facts
+from models.facts import Client, Facts
 from models.groups.day_state import DAY_VERSION, DayWire
 from models.groups.manner import Manner
 from models.hashing import Hash64, hash32
@@ -151,21 +151,9 @@ class Day:
         self.address = ""
         #: What the latest links were taken from. Not a part of the state: without it the same ones
         #: are only looked up once more.
-        self.client: tuple[str | None, str | None, int | None, dict[str, str]] | None = None
+        self.client: Client | None = None
         #: Whether it is other than its latest snapshot.
         self.is_changed = False
-
-    def is_from(self, request: Facts) -> bool:
-        """Whether a request would make for the same links as the latest."""
-        if self.client is None:
-            return False
-        ip, ja4, asn, links = self.client
-        return (
-            request.ip == ip
-            and request.ja4 == ja4
-            and request.asn == asn
-            and request.links == links
-        )
 
     def choose(self, pair_id: str, pair: Hash64, evidence: int, owner: str | None) -> None:
         """Weigh a choice (tenths of a deciban), and keep its pair (64-bit hash) in the sample."""
@@ -363,8 +351,8 @@ class Activities:
         ts = request.ts
         day.manner.note(ts, download=request.action == "download")
         day.hours |= 1 << int(ts) // HOUR_S % 24
-        if not day.is_from(request):
-            day.client = request.ip, request.ja4, request.asn, request.links
+        if not request.is_from(day.client):
+            day.client = request.client
             day.address = request.ip or ""
             day.links += [one for one in links_of(request.request) if one not in day.links]
             del day.links[_LINKS_MAX:]

@@ -17,6 +17,7 @@ from streams.codec import (
     TS_AHEAD_MAX_S,
     InvalidRequest,
     decode_request,
+    decode_requests,
     parse_rfc3339,
 )
 
@@ -252,3 +253,37 @@ def test_a_damaged_message_ends_as_one_or_the_other(data: st.DataObject) -> None
         end = data.draw(st.integers(start, min(start + 8, len(raw))))
         raw[start:end] = data.draw(st.binary(max_size=8))
     assert holds(read(bytes(raw)))
+
+
+def test_many_at_once_are_read_as_one_by_one() -> None:
+    raw = [encode(request_id=f"r{n}", ts=NOW_S + n) for n in range(3)]
+    raw.append(json.dumps(FULL, ensure_ascii=False).encode())
+    assert decode_requests(raw, NOW_S) == [decode_request(one, NOW_S) for one in raw]
+    assert decode_requests([], NOW_S) == []
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        b"{",
+        encode(ts="2024-03-02T20:00:00Z"),
+        encode(ts=NOW_S + TS_AHEAD_MAX_S + 1),
+        encode(ts=0),
+        encode(unknown="?").replace(b"?", b"\xff"),
+        encode(unknown="?" * MESSAGE_BYTES_MAX),
+        encode(account_id=""),
+    ],
+    ids=["broken", "textual", "ahead", "old", "no-utf8", "large", "empty"],
+)
+def test_where_one_is_unusual_each_is_looked_at(unusual: bytes) -> None:
+    assert decode_requests([encode(), unusual, encode()], NOW_S) is None
+
+
+@given(st.lists(st.sampled_from([encode(), encode(status=404)]) | st.binary(max_size=20)))
+def test_many_at_once_are_read_as_one_by_one_or_not_at_all(raw: list[bytes]) -> None:
+    read = decode_requests(raw, NOW_S)
+    if read is None:
+        with pytest.raises(InvalidRequest):
+            [decode_request(one, NOW_S) for one in raw]
+    else:
+        assert read == [decode_request(one, NOW_S) for one in raw]
