@@ -49,7 +49,7 @@ _decode = msgspec.json.Decoder(Notice).decode
 
 async def take_orders(app: App, tp: TP, records: list[Any]) -> None:
     """Check what operators say, and pass on to every partition what counts."""
-    verifier = await _verifier(app, records[0])
+    verifier = await _verifier(app, tp.topic, records[0].offset)
     topic = app.settings.topics.notices
     pending: list[Pending] = []
     for record in records:
@@ -72,16 +72,16 @@ async def take_orders(app: App, tp: TP, records: list[Any]) -> None:
     await app.checkpointer.forwarded(tp, records[-1].offset + 1, pending)
 
 
-async def _verifier(app: App, first: Any) -> Verifier:
-    """Return the worker's verifier, which has read what stands before the first record.
+async def _verifier(app: App, topic: str, first: int) -> Verifier:
+    """Return the worker's verifier, which has read what stands before the offset `first`.
 
     From the beginning: it is little, and whoever writes a record may say when that was.
     """
     if app.verifier is None:
         verifier = Verifier(app.settings.control)
-        async with open_log(app.settings.kafka, first.topic) as log:
+        async with open_log(app.settings.kafka, topic) as log:
             async for record in log.backlog():
-                if record.offset >= first.offset:
+                if record.offset >= first:
                     break
                 try:
                     verifier.check(messages.decode(record.value or b""), record.timestamp_ms / 1000)
