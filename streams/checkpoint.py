@@ -212,6 +212,13 @@ class Checkpoints:
                     offsets[tp] = offset
         return offsets
 
+    def waiting(self, tp: TP, committed: int, end: int) -> int:
+        """Return how many of a log's records, up to its `end`, wait for being judged for good."""
+        shard = self._shards.get(self._home(tp))
+        if shard is not None and tp.topic == self._logs.notices:
+            committed = max(committed, shard.notices_done)
+        return max(end - committed, 0)
+
     def _home(self, tp: TP) -> TP:
         """Return the judged partition that one of its logs belongs to."""
         return TP(self._logs.requests, tp.partition)

@@ -94,12 +94,12 @@ def _source_partitions(app: App, tps: Collection[TP]) -> list[TP]:
 
 
 def _measure_progress(app: App) -> None:
-    """Measure how far each partition's committed offset is behind its end."""
+    """Measure how much of each partition waits, and what its models stand at."""
     now_s = time.monotonic()
     for tp in _source_partitions(app, app.consumer.assignment()):
         committed = app.consumer._committed_offset[tp]
         if (end := app.log_end(tp)) is not None:
-            lag = max(end - (committed or 0), 0)
+            lag = app.checkpointer.waiting(tp, committed or 0, end)
             app.metrics.set_lag(tp.topic, tp.partition, lag)
             app.readiness.lag_measured((tp.topic, tp.partition), lag, now_s)
     app.metrics.standby_lag.set(_standby_lag(app))

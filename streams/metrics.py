@@ -181,7 +181,7 @@ class Metrics:
         # its consumer is stuck; restart that worker.
         self.committed_lag_events = Gauge(
             "pairwatch_committed_lag_events",
-            "Events between the committed offset and the partition's end",
+            "Events up to the partition's end that are not judged and committed yet",
             ["topic", "partition"],
             registry=registry,
         )

@@ -42,6 +42,8 @@ async def test_decides_as_the_detector_does_on_the_same_events(
         await produce(settings, requests)
         await running.handled(len(requests))
         await running.ready()
+        # Or a quiet night would wake somebody: what partitions tell each other has its time.
+        await running.answers("/metrics", lambda _, text: set(waiting(text)) == {0.0})
         samples = await running.metrics()
         await running.stop()
     log = await read_to_end(settings, settings.topics.accounts_source)
@@ -67,6 +69,12 @@ async def test_decides_as_the_detector_does_on_the_same_events(
     assert samples["pairwatch_events_total judged"] == len(requests)
     assert "SIGTERM: ending with a checkpoint" in running.said
     assert "Traceback" not in running.said
+
+
+def waiting(metrics: str) -> list[float]:
+    """Return how many records wait, by log and partition, as far as a worker says so."""
+    name = "pairwatch_committed_lag_events{"
+    return [float(line.split()[1]) for line in metrics.splitlines() if line.startswith(name)]
 
 
 async def test_what_is_no_request_ends_in_the_dead_letters_and_the_rest_is_judged(

@@ -10,6 +10,7 @@ import pytest
 
 from models.config import DetectionConfig
 from models.decision import Decision, rfc3339
+from models.exchange import Digest
 from models.notices import Allow, Calendar, Control, Overturn, Release, SetMode, Subject
 from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
@@ -281,3 +282,24 @@ def test_a_partition_asks_for_the_notices_that_it_was_promised(requests: list[Re
     state.apply_notices()
     assert not state.owes_notices
     assert state.waiting == 1  # the next cut is for the next one
+
+
+def test_what_partitions_tell_each_other_in_a_quiet_night_keeps_nobody_waiting(
+    requests: list[Request],
+) -> None:
+    rows: dict[bytes, bytes] = {}
+    state = Shard(DetectionConfig(), "1", LOGS, 0, 2, rows.get, lambda: (0, 0))
+    state.detector.exchange.excuse([1])  # has never said anything
+    observe(state, requests[:100])
+    checkpoint(state, rows)
+    state.receive([(0, Digest(partition=1, through=10**6, learned=b""))], 1)
+    assert state.begin_checkpoint() is None
+    assert (state.notices_done, state.resume[2]) == (1, 0)
+    # A person's word counts until it is done and durable.
+    state.receive([(1, said(0, random.Random(1)))], 2)
+    assert state.notices_done == 1
+    checkpoint(state, rows)
+    state.apply_notices()
+    assert state.notices_done < 2
+    checkpoint(state, rows)
+    assert (state.notices_done, state.resume[2]) == (2, 0)
