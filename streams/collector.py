@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 
-#: Objects made and not yet freed before the collector looks through them. A batch is a few
-#: thousand, of which hardly any is part of a cycle; what an exception leaves behind waits no
-#: longer than this.
-YOUNG_OBJECTS_MAX = 50_000
+#: Objects made and not yet freed before the collector looks through them: several polls' worth,
+#: since of a poll's 8,192 records each is a dozen, of which hardly any is part of a cycle. What an
+#: exception leaves behind waits no longer than this.
+YOUNG_OBJECTS_MAX = 400_000
 #: Rounds over the young before one over the middle-aged, and of those before one over everything:
 #: the profiles in memory are millions of objects, and a walk through them stops all else.
 _ROUNDS = (20, 100)

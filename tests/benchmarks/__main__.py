@@ -26,6 +26,7 @@ from tests.benchmarks.measure import Measurement, SubjectError
 from tests.benchmarks.preload import preload
 from tests.benchmarks.report import chart, rows, table
 from tests.benchmarks.subjects import PYTHON, SUBJECTS, Bench, measure_worker
+from tests.benchmarks.takeover import takeover
 from tests.benchmarks.tools import ToolsError
 from tests.benchmarks.workers import workers
 from tests.brokers.kafka import KafkaCluster
@@ -33,7 +34,7 @@ from tests.brokers.kafka import KafkaCluster
 _BUILD = Path(__file__).parents[2] / "build" / "benchmarks"
 _QUICK_EVENTS = 200_000
 #: What can be measured, in this order.
-_PARTS = ("compare", "growth", "workers", "latency", "known", "flood")
+_PARTS = ("compare", "growth", "workers", "latency", "known", "takeover", "flood")
 #: Latency is measured at this part of what a worker can do.
 _LOAD = 0.5
 #: As wide as the table, where there is no terminal to ask.
@@ -57,7 +58,9 @@ console = Console(width=None if sys.stdout.isatty() else 120)
     show_default=True,
     help="What to measure; repeat for more.",
 )
-@click.option("--known", "accounts", default=1_000_000, help="Accounts of `known` and `flood`.")
+@click.option(
+    "--known", "accounts", default=1_000_000, help="Accounts of `known`, `takeover` and `flood`."
+)
 @click.option(
     "--rate",
     type=float,
@@ -97,7 +100,7 @@ def main(
         if "compare" in parts:
             _compare(bench, runs, only)
         if "growth" in parts:
-            with pin():
+            with pin(0):
                 grown = growth(PYTHON)
             _tell("growth", grown)
             _write("growth.svg", curves(grown))
@@ -108,6 +111,8 @@ def main(
             _tell("latency", latency(bench, rate))
         if "known" in parts:
             _tell("known", known(bench, accounts))
+        if "takeover" in parts:
+            _tell("takeover", takeover(bench, accounts))
         if "flood" in parts:
             _tell("flood", flood(bench, accounts))
     console.print(f"load after: {os.getloadavg()[0]:.1f}; written to {_BUILD}")
@@ -147,18 +152,19 @@ def _measure(bench: Bench, runs: int, only: tuple[str, ...]) -> dict[str, list[M
     return found
 
 
-def _share_out_cores() -> Callable[[], AbstractContextManager[None]]:
-    """Keep this process and its broker on one core; return what gives the other to a subject."""
+def _share_out_cores() -> Callable[[int], AbstractContextManager[None]]:
+    """Keep this process and its broker on one core; return what gives others to subjects."""
     if not hasattr(os, "sched_setaffinity"):
         sys.exit("the benchmarks pin processes to cores, which needs Linux")
     ours, *others = sorted(os.sched_getaffinity(0))
     if not others:
         sys.exit("the benchmarks need two cores: one for the broker, one for what is measured")
     os.sched_setaffinity(0, {ours})
+    cores = (*others, ours)
 
     @contextmanager
-    def pin() -> Iterator[None]:
-        os.sched_setaffinity(0, {others[0]})
+    def pin(core: int) -> Iterator[None]:
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
         try:
             yield
         finally:

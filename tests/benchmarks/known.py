@@ -61,17 +61,14 @@ class Known(msgspec.Struct, frozen=True):
 def known(bench: Bench, accounts: int) -> Known:
     """Start a worker from a full changelog, then from its own disk, and let it judge."""
     settings = settings_for(bench, keyed=True, requests=_TOPIC)
-    keyed: dict[int, list[Row]] = defaultdict(list)
-    for event in events(_EVENTS, accounts=ACTIVE):
-        key = event.account_id.encode()
-        keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
-    size = asyncio.run(_fill(bench, settings, keyed, accounts))
+    keyed = requests_of_many()
+    size = asyncio.run(fill(bench, settings, keyed, accounts))
     with started(bench, settings) as process:
-        from_changelog_s = _wait_until_ready(settings)
-        _wait_until_at_rest(process.pid)
+        from_changelog_s = wait_until_ready(settings)
+        wait_until_at_rest(process.pid)
     asyncio.run(_send_events(bench, keyed))
     with started(bench, settings) as process:
-        from_disk_s = _wait_until_ready(settings)
+        from_disk_s = wait_until_ready(settings)
         many = asyncio.run(
             watch(replace(bench, events=_EVENTS), settings.kafka.group, _TOPIC, process)
         )
@@ -79,7 +76,17 @@ def known(bench: Bench, accounts: int) -> Known:
     return Known(accounts, ACTIVE, size, from_changelog_s, from_disk_s, many, few)
 
 
-def _wait_until_ready(settings: Settings) -> float:
+def requests_of_many() -> dict[int, list[Row]]:
+    """Return what the active ones send, by partition."""
+    keyed: dict[int, list[Row]] = defaultdict(list)
+    for event in events(_EVENTS, accounts=ACTIVE):
+        key = event.account_id.encode()
+        keyed[partition_of(key, PARTITIONS)].append(Row(key, event.value))
+    return keyed
+
+
+def wait_until_ready(settings: Settings) -> float:
+    """Wait until `/ready` says so; return after how many seconds."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < _READY_TIMEOUT_S:
         try:
@@ -90,7 +97,7 @@ def _wait_until_ready(settings: Settings) -> float:
     raise SubjectError("it was not ready in time")
 
 
-def _wait_until_at_rest(pid: int) -> None:
+def wait_until_at_rest(pid: int) -> None:
     """Wait until RocksDB has merged what it was given: that is paid once, not by each event."""
     began_s, before = time.monotonic(), -math.inf
     while (now := cpu_seconds(pid)) - before > _REST_SHARE * _REST_S:
@@ -109,14 +116,12 @@ async def _send_events(bench: Bench, keyed: dict[int, list[Row]]) -> None:
         await producer.stop()
 
 
-async def _fill(
-    bench: Bench, settings: Settings, keyed: dict[int, list[Row]], accounts: int
-) -> int:
-    """Send state as it were if all accounts had been active once."""
+async def fill(bench: Bench, settings: Settings, keyed: dict[int, list[Row]], accounts: int) -> int:
+    """Send state as it were if all accounts had been active once; return the bytes of one."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(_TOPIC, PARTITIONS, 1)])
+        await admin.create_topics([NewTopic(settings.topics.requests, PARTITIONS, 1)])
     finally:
         await admin.close()
     await create(settings)

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -48,8 +48,11 @@ class Bench:
     events: int
     log: Path
     directory: Path
-    #: Gives the subjects' core to what is started within its block.
-    pin: Callable[[], AbstractContextManager[None]]
+    #: Gives a core to what is started within its block; 0 is the subjects' own, those after it are
+    #: the others in turn, the broker's last.
+    pin: Callable[[int], AbstractContextManager[None]]
+    #: The core that it gives to subjects.
+    core: int = 0
 
     def fresh(self) -> tuple[str, Path]:
         """Return a name that no run has had, and an empty folder."""
@@ -57,6 +60,10 @@ class Bench:
         directory = self.directory / name
         directory.mkdir()
         return name, directory
+
+    def next_core(self, after: int = 1) -> Bench:
+        """Return the same bench for a subject on one of the cores after this one."""
+        return replace(self, core=self.core + after)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Subject:
 def running(bench: Bench, arguments: list[str], directory: Path) -> Iterator[subprocess.Popen]:  # type: ignore[type-arg]
     """Run a process on the subjects' core; what it says is told if it fails."""
     said = directory / "said"
-    with said.open("wb") as log, bench.pin():
+    with said.open("wb") as log, bench.pin(bench.core):
         process = spawn(arguments, log)
     try:
         yield process
@@ -156,6 +163,21 @@ def started(
     config.write_text(_toml(settings))
     with running(bench, [*pairwatch, "worker", "--config", str(config)], directory) as process:
         yield process
+
+
+@contextmanager
+def alongside(
+    bench: Bench, settings: Settings
+) -> Iterator[tuple[subprocess.Popen[bytes], Settings]]:
+    """Run another worker of the same group, with a disk and a port of its own."""
+    _, directory = bench.fresh()
+    other = msgspec.structs.replace(
+        settings,
+        state=msgspec.structs.replace(settings.state, directory=str(directory / "state")),
+        metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
+    )
+    with started(bench, other) as process:
+        yield process, other
 
 
 def _toml(settings: Settings) -> str:

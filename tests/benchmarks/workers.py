@@ -1,37 +1,42 @@
-"""Two workers beside one, as far as two cores go."""
+"""Two and four workers of one group beside one, as far as the cores go."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
-from dataclasses import replace
+from contextlib import ExitStack
 
 import msgspec
 
-from streams.embedded import free_port
-from streams.settings import Metrics, State
 from tests.benchmarks.measure import Measurement
-from tests.benchmarks.subjects import Bench, measure_worker, started, watch, worker
+from tests.benchmarks.subjects import Bench, alongside, watch, worker
+
+_COUNTS = (1, 2, 4)
 
 
 class Workers(msgspec.Struct, frozen=True):
-    """One worker on a core of its own, and two, of which one shares its core with the broker."""
+    """What so many workers judge together that share the partitions."""
 
-    one: Measurement
-    two: Measurement
+    workers: int
+    events_per_s: float
+    cpu_seconds_per_100k: float
+    measured: Measurement
 
 
-def workers(bench: Bench) -> Workers:
-    """Measure one worker, then two of one group that share the partitions."""
-    one = measure_worker(bench, keyed=True)
-    with worker(bench, keyed=True) as (first, settings):
-        _, directory = bench.fresh()
-        other = msgspec.structs.replace(
-            settings,
-            state=State(directory=str(directory / "state")),
-            metrics=Metrics(listen=f"127.0.0.1:{free_port()}"),
-        )
-        with started(replace(bench, pin=nullcontext), other) as second:
-            group, topic = settings.kafka.group, settings.topics.accounts_source
-            two = asyncio.run(watch(bench, group, topic, first, second))
-    return Workers(one, two)
+def workers(bench: Bench) -> list[Workers]:
+    """Measure one worker, two and four, each on the core after that of the one before.
+
+    They share a core where there are more of them than cores, and one with the broker.
+    """
+    return [_measure(bench, count) for count in _COUNTS]
+
+
+def _measure(bench: Bench, count: int) -> Workers:
+    with ExitStack() as stack:
+        process, settings = stack.enter_context(worker(bench, keyed=True))
+        processes = [process]
+        for number in range(1, count):
+            other, _ = stack.enter_context(alongside(bench.next_core(number), settings))
+            processes.append(other)
+        group, topic = settings.kafka.group, settings.topics.accounts_source
+        found = asyncio.run(watch(bench, group, topic, *processes))
+    return Workers(count, found.events_per_s, found.cpu_seconds_per_100k, found)
