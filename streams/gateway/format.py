@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -40,6 +40,13 @@ class Format(Protocol):
 
     def reader(self, gateway: Gateway, arrived_s: float) -> Reader:
         """Return what reads a line under these settings; `OperatorError` if they don't fit."""
+        ...
+
+    def read_usual(self, lines: Sequence[bytes], arrived_s: float) -> list[Request] | None:
+        """Return the request that each line holds, as `reader` reads it under any settings.
+
+        `None` where it must look at each of them: always, or where one is unusual.
+        """
         ...
 
 
@@ -94,6 +101,10 @@ class LogFormat(NamedTuple):
                     yield request
 
         return read
+
+    def read_usual(self, _lines: Sequence[bytes], _arrived_s: float) -> None:
+        """Each line is looked at: what it says depends on the operator's rules."""
+        return
 
     def _account_fields(self, gateway: Gateway) -> tuple[str, ...]:
         fields: tuple[str, ...] = ()

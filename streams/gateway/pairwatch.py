@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from models.request import Request
-from streams.codec import MESSAGE_BYTES_MAX, InvalidRequest, decode_request
+from streams.codec import MESSAGE_BYTES_MAX, InvalidRequest, decode_request, decode_requests
 from streams.gateway.format import BadRecord, Reader
 from streams.settings import Gateway
 
@@ -25,6 +25,10 @@ class RequestLines:
                 return (BadRecord(error, line),)
 
         return read
+
+    def read_usual(self, lines: Sequence[bytes], arrived_s: float) -> list[Request] | None:
+        """Return the requests that lines hold, `None` where one of them is unusual."""
+        return decode_requests(lines, arrived_s)
 
 
 FORMAT = RequestLines()

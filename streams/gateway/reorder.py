@@ -61,8 +61,10 @@ def in_order(
             clock_s = max(clock_s, block[BLOCK_LINES // 2])
             block.clear()
             until_s = clock_s - window_s
-            while (queue and queue[0][0] <= until_s) or (late and late[0][0] <= until_s):
+            while late and (late[0][0] <= until_s or (queue and queue[0][0] <= until_s)):
                 yield _earliest(queue, late)
+            while queue and queue[0][0] <= until_s:  # as nearly all of it comes
+                yield queue.popleft()[2]
     while queue or late:
         yield _earliest(queue, late)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streams.codec import MESSAGE_BYTES_MAX
@@ -14,6 +15,8 @@ from streams.gateway.read import BadLine, LoggedRequest, read_requests
 from streams.settings import Gateway, Settings
 
 NOW_S = 1_709_500_000.0
+#: The second of March 2024.
+START_S = 1_709_337_600.0
 
 
 def line(second: int, path: str = "/images/7") -> str:
@@ -78,6 +81,23 @@ def test_an_over_long_line_is_one_bad_line_and_reading_goes_on(
     assert (first.reason, first.line, first.path) == ("too-large", 1, path)
     assert len(first.original) == bytes_max + 1 > MESSAGE_BYTES_MAX
     assert (second.line, second.original) == (2, b"?")
+
+
+def test_what_is_unusual_changes_nothing_for_the_lines_around_it(tmp_path: Path) -> None:
+    # Text as a time is read leniently; the rest is no request, or no line.
+    unusual = {40: "\n", 130: "{not json\n", 300: "[]\n", 450: request_line("2024-03-03T00:00:00Z")}
+    lines = [unusual.get(n, request_line(START_S + n)) for n in range(600)]
+    found = read(write(tmp_path / "requests.jsonl", *lines), format_name="pairwatch")
+    bad = [(one.reason, one.line) for one in found if isinstance(one, BadLine)]
+    assert bad == [("bad-json", 131), ("wrong-type", 301)]
+    told = [(one.line, one.request.ts) for one in found if isinstance(one, LoggedRequest)]
+    expected = [(n + 1, START_S + n) for n in range(600) if n not in unusual]
+    assert told == [*expected, (451, START_S + 86_400)]
+
+
+def request_line(ts: float | str) -> str:
+    request = {"ts": ts, "request_id": str(ts), "account_id": "ann", "action": "view"}
+    return msgspec.json.encode(request).decode() + "\n"
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
