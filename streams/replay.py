@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
@@ -15,8 +15,11 @@ from streams.judges import Judges, Outcome, Setup
 from streams.partitions import partition_of
 from streams.settings import Settings
 
-#: Lines judged at a time: enough to spread the work for a batch, little to hold in memory.
-_BATCH_LINES = 4_096
+#: Requests judged at a time: enough to spread the work for a batch, and so few that what they hold
+#: is still in the core's cache when it is judged and freed.
+_BATCH_REQUESTS = 512
+#: The same where they go to other processes, which costs more, and those of one stretch at most.
+_BATCH_REQUESTS_MAX = 4_096
 #: What is found out about groups takes effect within this much event time.
 _HOP_S = 60.0
 
@@ -100,42 +103,58 @@ class Replay:
             self._crew.close()
 
     def run(self, log: Iterable[LoggedRequest | BadLine], after_batch: Callable[[], None]) -> None:
-        """Judge a log from beginning to end, calling `after_batch` every few thousand lines."""
+        """Judge a log from beginning to end, calling `after_batch` every few hundred requests."""
         given: list[LoggedRequest] = []
-        for lines in _batches(log):
-            for line in lines:
-                if isinstance(line, BadLine):
-                    counts = self.summary.bad_lines
-                    counts[line.reason] = counts.get(line.reason, 0) + 1
-                    self._on_bad_line(line)
-            requests = [line for line in lines if isinstance(line, LoggedRequest)]
-            stretches = list(self._stretches(requests))
+        size = _BATCH_REQUESTS_MAX if self._crew else _BATCH_REQUESTS
+        for minutes in _batches(self._minutes(log), size):
+            requests = [line for minute in minutes for line in minute]
+            stretches = list(self._stretches(minutes))
             if self._judges:
                 self._note([self._judges.judge(stretches)], requests)
             elif self._crew:
                 # They judge a batch while the next is read.
                 if given:
                     self._note(self._crew.take(), given)
-                if requests:
-                    self._crew.give(stretches)
+                self._crew.give(stretches)
                 given = requests
             after_batch()
         if self._crew and given:
             self._note(self._crew.take(), given)
+        after_batch()
 
-    def _stretches(self, lines: list[LoggedRequest]) -> Iterator[Stretch]:
-        places = range(len(lines))
-        for _, minute in itertools.groupby(places, lambda at: lines[at].request.ts // _HOP_S):
+    def _minutes(self, log: Iterable[LoggedRequest | BadLine]) -> Iterator[list[LoggedRequest]]:
+        """Return the requests of each minute together, and say which lines are none."""
+        requests: list[LoggedRequest] = []
+        ends_s = -math.inf
+        for line in log:
+            if isinstance(line, BadLine):
+                counts = self.summary.bad_lines
+                counts[line.reason] = counts.get(line.reason, 0) + 1
+                self._on_bad_line(line)
+                continue
+            ts = line.request.ts
+            if not ends_s - _HOP_S <= ts < ends_s or len(requests) == _BATCH_REQUESTS_MAX:
+                if requests:
+                    yield requests
+                requests, ends_s = [], (ts // _HOP_S + 1) * _HOP_S
+            requests.append(line)
+        if requests:
+            yield requests
+
+    def _stretches(self, minutes: Iterable[list[LoggedRequest]]) -> Iterator[Stretch]:
+        count = 0
+        for minute in minutes:
             works: dict[int, Work] = {}
-            for at in minute:
-                request = lines[at].request
+            for at, line in enumerate(minute, count):
+                request = line.request
                 home = partition_of(request.account_id.encode(), self._partitions)
                 work = works.get(home)
                 if work is None:
                     work = works[home] = Work(home, [], [])
                 work.requests.append(request)
                 work.places.append(at)
-            yield Stretch(request.ts, at, list(works), list(works.values()))
+            count += len(minute)
+            yield Stretch(minute[0].request.ts, count - 1, list(works), list(works.values()))
 
     def _note(self, outcomes: list[Outcome], lines: list[LoggedRequest]) -> None:
         summary = self.summary
@@ -162,8 +181,16 @@ class Replay:
 
 
 def _batches(
-    log: Iterable[LoggedRequest | BadLine],
-) -> Iterator[list[LoggedRequest | BadLine]]:
-    lines = iter(log)
-    while batch := list(itertools.islice(lines, _BATCH_LINES)):
+    minutes: Iterable[list[LoggedRequest]], size: int
+) -> Iterator[list[list[LoggedRequest]]]:
+    """Put minutes together until they have so many requests."""
+    batch: list[list[LoggedRequest]] = []
+    count = 0
+    for minute in minutes:
+        batch.append(minute)
+        count += len(minute)
+        if count >= size:
+            yield batch
+            batch, count = [], 0
+    if batch:
         yield batch
