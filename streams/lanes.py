@@ -41,6 +41,10 @@ class Lanes:
             if (running := self._running.pop(tp, None)) is not None:
                 running.cancel()
 
+    def clear(self) -> None:
+        """Forget all partitions, at the end: what is queued is not to be worked on."""
+        self.drop([*self._queues])
+
     async def _run(self, tp: TP, queue: deque[Work]) -> None:
         while queue:
             await queue.popleft()()

@@ -84,6 +84,7 @@ async def _run(settings: Settings) -> None:
         log.info("stopped; all that was judged is durable")
     else:
         log.warning("stopped; what was not committed is done again")
+    app.lanes.clear()
     app.checkpointer.clear()
 
 

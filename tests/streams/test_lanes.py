@@ -71,3 +71,20 @@ async def test_what_is_revoked_is_forgotten_and_begins_anew() -> None:
     lanes.put(ONE, work)
     await settle()
     assert done == ["anew"]
+
+
+async def test_at_the_end_what_is_queued_is_not_worked_on() -> None:
+    lanes, gate, done = Lanes(), asyncio.Event(), []
+
+    async def work() -> None:
+        await gate.wait()
+        done.append("too late")
+
+    for partition in (ONE, OTHER):
+        lanes.put(partition, work)
+        lanes.put(partition, work)
+    await settle()
+    lanes.clear()
+    gate.set()
+    await settle()
+    assert done == []
