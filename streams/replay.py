@@ -20,6 +20,8 @@ from streams.settings import Settings
 _BATCH_REQUESTS = 512
 #: The same where they go to other processes, which costs more, and those of one stretch at most.
 _BATCH_REQUESTS_MAX = 4_096
+#: How often it is shown how far reading has got, also where no line is a request.
+_PROGRESS_LINES = 4_096
 #: What is found out about groups takes effect within this much event time.
 _HOP_S = 60.0
 
@@ -102,11 +104,11 @@ class Replay:
         if self._crew:
             self._crew.close()
 
-    def run(self, log: Iterable[LoggedRequest | BadLine], after_batch: Callable[[], None]) -> None:
-        """Judge a log from beginning to end, calling `after_batch` every few hundred requests."""
+    def run(self, log: Iterable[LoggedRequest | BadLine], progress: Callable[[], None]) -> None:
+        """Judge a log from beginning to end, calling `progress` every few thousand lines."""
         given: list[LoggedRequest] = []
         size = _BATCH_REQUESTS_MAX if self._crew else _BATCH_REQUESTS
-        for minutes in _batches(self._minutes(log), size):
+        for minutes in _batches(self._minutes(log, progress), size):
             requests = [line for minute in minutes for line in minute]
             stretches = list(self._stretches(minutes))
             if self._judges:
@@ -117,16 +119,19 @@ class Replay:
                     self._note(self._crew.take(), given)
                 self._crew.give(stretches)
                 given = requests
-            after_batch()
         if self._crew and given:
             self._note(self._crew.take(), given)
-        after_batch()
+        progress()
 
-    def _minutes(self, log: Iterable[LoggedRequest | BadLine]) -> Iterator[list[LoggedRequest]]:
+    def _minutes(
+        self, log: Iterable[LoggedRequest | BadLine], progress: Callable[[], None]
+    ) -> Iterator[list[LoggedRequest]]:
         """Return the requests of each minute together, and say which lines are none."""
         requests: list[LoggedRequest] = []
         ends_s = -math.inf
-        for line in log:
+        for number, line in enumerate(log):
+            if number % _PROGRESS_LINES == 0:
+                progress()
             if isinstance(line, BadLine):
                 counts = self.summary.bad_lines
                 counts[line.reason] = counts.get(line.reason, 0) + 1
