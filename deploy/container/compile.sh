@@ -20,8 +20,8 @@ cp -R "$site/models" "$work"
 cd "$work"
 MYPYPATH=$work "$with_mypy" -m mypyc --config-file="$settings" --python-executable="$python" \
   models/breaker.py models/calibration.py models/detector.py models/facts.py \
-  models/groups/activities.py models/groups/group.py models/groups/manner.py models/habit.py \
-  models/hashing.py models/judge.py models/links.py models/pace.py models/popularity.py \
+  models/groups/activities.py models/groups/day.py models/groups/group.py models/groups/manner.py \
+  models/habit.py models/hashing.py models/judge.py models/links.py models/pace.py models/popularity.py \
   models/popularity_rows.py models/population.py models/profile.py models/recent.py models/window.py \
   >compile.log 2>&1 || { cat compile.log >&2; exit 1; }
 find . -path ./build -prune -o -name '*.so' -print | while read -r module; do

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.groups.activities import CHOICE_TENTHS_MAX, HONEST_PARTS, PAGE_TENTHS_MAX
+from models.groups.day import CHOICE_TENTHS_MAX, HONEST_PARTS, PAGE_TENTHS_MAX
 from models.groups.member import Member
 
 Floats = npt.NDArray[np.float64]

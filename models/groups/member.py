@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from models.groups.activities import owner_mark
+from models.groups.day import owner_mark
 from models.link_activity import LinkActivity
 
 #: What is left of a day's evidence a day later: a week later it is half.

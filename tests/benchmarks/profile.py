@@ -22,7 +22,10 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sketches", ("see_pairs",)),
     ("popularity", ("_weigh", "_learn_pairs", "(models/popularity")),
     ("judge links", ("judge_links", "(models/groups/groups", "(models/groups/evidence")),
-    ("follow choices", ("(models/groups/activities", "(models/link_activity")),
+    (
+        "follow choices",
+        ("(models/groups/activities", "(models/groups/day", "(models/link_activity"),
+    ),
     ("exchange and breaker", ("(models/exchange", "(models/breaker", "_begin_epoch")),
     ("windows", ("count (models/profile", "(models/window", "close_day", "begins_day")),
     ("climb and calibrate", ("_climb", "(models/calibration", "begin_account_day", "_refit")),

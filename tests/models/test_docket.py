@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.config import DetectionConfig
 from models.decision import Decision, Source, rfc3339
-from models.groups.activities import TOLD_FROM
+from models.groups.day import TOLD_FROM
 from models.notices import (
     Allow,
     Approve,

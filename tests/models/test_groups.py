@@ -19,7 +19,7 @@ from models.decision import Source
 from models.detector import CHOOSING
 from models.facts import Facts
 from models.groups import Activities, Groups
-from models.groups.activities import TOLD_FROM, Day
+from models.groups.day import TOLD_FROM, Day
 from models.groups.evidence import find, weigh
 from models.groups.group import MEMBERS_MAX
 from models.groups.groups import REJECTED_S
