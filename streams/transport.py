@@ -109,6 +109,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> Reader:
         return Reader(self, loop=self.loop, beacon=self.beacon)
 
+    def close(self) -> None:
+        """Leave it to `stop`, which is under way when Faust calls this in a rebalance.
+
+        Faust would close the client in another event loop than its own. The coordinator that is
+        just joining then waits for ever for what the client was asking, and `stop` for it.
+        """
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's
         generation, changelogs = self.app.consumer_generation_id, self.app.tables.changelog_topics
         if active_partitions:

@@ -82,6 +82,32 @@ Checkpoints.checkpoint = checkpoint
 main(["worker"])
 """
 
+#: Is asked to stop while it deals out its group's partitions, and told by Faust to close then.
+_STOPPED_AS_IT_JOINS = """
+import asyncio, os, signal
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from streams.app import App
+from streams.commands import main
+
+started, assign = App.start, GroupCoordinator._perform_assignment
+
+async def start(self):
+    GroupCoordinator.app = self
+    await started(self)
+
+async def stop_meanwhile(self, response):
+    os.kill(os.getpid(), signal.SIGTERM)
+    await self._closing
+    self.app._on_rebalance_when_stopped()
+    await asyncio.sleep(0.2)  # Faust would do it in another thread
+    self._client.force_metadata_update()
+    return await assign(self, response)
+
+App.start = start
+GroupCoordinator._perform_assignment = stop_meanwhile
+main(["worker"])
+"""
+
 
 def often(settings: Settings) -> Settings:
     """Make several checkpoints while the test's traffic passes."""
@@ -298,6 +324,15 @@ async def test_a_worker_under_nohup_outlasts_its_terminal(
         await lasting.handled(500)
         await lasting.stop()
     assert "SIGHUP" not in lasting.said
+
+
+async def test_a_worker_that_is_stopped_as_it_joins_ends_by_itself(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await create(settings)
+    with worker(settings, tmp_path, _STOPPED_AS_IT_JOINS) as joining:
+        assert await joining.ended() == 0, joining.said
+    assert "stopped; all that was judged is durable" in joining.said
 
 
 async def test_a_second_signal_ends_a_worker_that_can_not_end(
