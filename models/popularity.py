@@ -35,7 +35,9 @@ _MARKS: Final = 255
 _CLASS_OF: Final = [0] + [
     min((n - 1).bit_length() + 1, CLASSES - 1) for n in range(1, _READERS_MAX + 1)
 ]
-_CLASSES_OF: Final = np.array(_CLASS_OF)
+#: The numbers of readers, and the first of each class.
+_NUMBERS: Final = np.arange(_READERS_MAX + 1)
+_FIRST_OF: Final = np.searchsorted(_CLASS_OF, np.arange(CLASSES))
 #: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
 #: Turing's wartime work): ten of them are 10 to 1, one is just about noticeable.
 _DECIBANS: Final = 10 / math.log(10)
@@ -256,12 +258,13 @@ class Popularity:
     def _add_all(self, slots: Slots) -> None:
         """Count a reader for each of these slots."""
         slots, more = np.unique(slots, return_counts=True)
-        counts = np.frombuffer(self._readers, dtype=np.uint8)
-        before = counts[slots]
+        at, counts = slots.astype(np.intp), np.frombuffer(self._readers, dtype=np.uint8)
+        before = counts.take(at)
         after = np.minimum(before + more, _READERS_MAX).astype(np.uint8)
-        counts[slots] = after
-        self._total += int(after.sum(dtype=np.int64) - before.sum(dtype=np.int64))
-        moved = _classes_of(after) - _classes_of(before)
+        counts[at] = after
+        change = _count_of_each(after) - _count_of_each(before)
+        self._total += int(change @ _NUMBERS)
+        moved = np.add.reduceat(change, _FIRST_OF)
         self._occupied = [a + b for a, b in zip(self._occupied, moved.tolist(), strict=True)]
 
     def _halve_if_full(self) -> bool:
@@ -431,6 +434,6 @@ class Popularity:
             self._add_all(slots[some < _MET])
 
 
-def _classes_of(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Return how many of these numbers of readers are of each class."""
-    return np.bincount(_CLASSES_OF[readers], minlength=CLASSES)
+def _count_of_each(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return how many of these numbers of readers are 0, 1, 2, …"""
+    return np.bincount(readers, minlength=_READERS_MAX + 1)
