@@ -62,7 +62,7 @@ class TwinRows:
         durable = self._durable()
         latest, found = (-1, -1, -1), None
         for slot in (0, 1):
-            key = f"{kind}{slot}{name}".encode()
+            key = _key(kind, name, slot)
             row = self._get(key)
             if row is not None:
                 with reading(f"the row {key!r}"):
@@ -78,7 +78,7 @@ class TwinRows:
         header, slots, rows = _HEADER.pack(*reach), self._slots[kind], []
         for name, value in named.items():
             slot = slots[name] = 1 - slots.get(name, 1)
-            rows.append(Row(f"{kind}{slot}{name}".encode(), header + value))
+            rows.append(Row(_key(kind, name, slot), header + value))
         return rows
 
     def forget(self, kind: str, names: Iterable[str]) -> None:
@@ -86,3 +86,8 @@ class TwinRows:
         slots = self._slots[kind]
         for name in names:
             slots.pop(name, None)
+
+
+def _key(kind: str, name: str, slot: int) -> bytes:
+    # Both rows of a thing next to each other: whoever asks for one asks for the other.
+    return f"{kind}{name}{slot}".encode()

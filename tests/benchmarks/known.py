@@ -169,9 +169,9 @@ def _sample(
         ]
         values = {row.key: row.value or b"" for row in checkpoint.rows}
         found += (
-            (value, values[b"c0" + key[2:]])
+            (value, values[b"c" + key[1:]])
             for key, value in values.items()
-            if key.startswith(b"a0") and b"c0" + key[2:] in values
+            if key.startswith(b"a") and b"c" + key[1:] in values
         )
     found.sort(key=lambda both: len(both[0]) + len(both[1]), reverse=True)
     return markers, found[:_PROFILES]
@@ -188,7 +188,7 @@ def _rows(names: list[str], profiles: list[tuple[bytes, bytes]]) -> dict[int, li
         key = name.encode()
         some = rows[partition_of(key, PARTITIONS)]
         for slot in (b"0", b"1"):  # as of an account that has been in two checkpoints
-            some += [Row(b"a" + slot + key, profile), Row(b"c" + slot + key, choices)]
+            some += [Row(b"a" + key + slot, profile), Row(b"c" + key + slot, choices)]
     return rows
 
 

@@ -109,7 +109,7 @@ def test_writes_only_what_changed(requests: list[Request]) -> None:
     observe(state, [*requests, Request(START_S + 9e4, "one more", "p0", "view")])
     begun = state.begin_checkpoint()
     assert begun is not None
-    assert [row.key for row in begun.rows if row.key.startswith(b"a")] == [b"a1p0"]
+    assert [row.key for row in begun.rows if row.key.startswith(b"a")] == [b"ap01"]
     assert resume_offsets(rows.get) == (len(requests), 0, 0)
 
 
@@ -130,7 +130,7 @@ def test_what_is_new_waits_for_a_checkpoint_once_memory_has_no_room() -> None:
             assert state.detector.live_accounts <= max(accounts_max, BATCH_RECORDS_MAX)
             assert state.groups.live_groups <= GROUPS_LIVE_MAX
             checkpoint(state, rows, accounts_max)
-    assert {f"{kind}{n}".encode() for kind in ("a0p", "g0org:o") for n in range(at)} <= rows.keys()
+    assert {f"{kind}{n}0".encode() for kind in ("ap", "gorg:o") for n in range(at)} <= rows.keys()
 
 
 def test_a_decision_ends_once_event_time_has_passed_it_for_certain(
