@@ -17,13 +17,6 @@ class Habit:
     Counts of human activity are spread over decades, so the mean is geometric: one busy day
     doesn't make an account look busy.
 
-    Parameters
-    ----------
-    days
-        Days learned from so far.
-    mean_log
-        Mean of `log(1 + count)` over them.
-
     Examples
     --------
     >>> habit = Habit()
@@ -33,29 +26,25 @@ class Habit:
     15
     """
 
-    __slots__ = ("_mean_log", "days")
+    __slots__ = ("days", "mean_log")
 
-    def __init__(self, days: int = 0, mean_log: float = 0.0) -> None:
-        self.days = days
-        #: Most accounts come once, and to make one of these takes as long as to judge a request.
-        self._mean_log: stats.EWMean | None = None
-        if days:
-            self._learn(mean_log)  # the first value becomes the mean
+    def __init__(self) -> None:
+        #: Days learned from so far, and the mean of `log(1 + count)` over them.
+        self.days = 0
+        self.mean_log = 0.0
 
     def learn_one(self, count: float) -> None:
         """Learn from one closed day's count."""
-        self._learn(math.log1p(max(count, 0.0)))
-        self.days += 1
+        # Made when a day is learned, which most live accounts don't come to.
+        mean = stats.EWMean(fading_factor=_FADING)
+        if self.days:
+            mean.update(self.mean_log)  # the first value becomes the mean
+        mean.update(math.log1p(max(count, 0.0)))
+        self.days, self.mean_log = self.days + 1, float(mean.get())
 
-    def _learn(self, log: float) -> None:
-        if self._mean_log is None:
-            self._mean_log = stats.EWMean(fading_factor=_FADING)
-        self._mean_log.update(log)
-
-    @property
-    def mean_log(self) -> float:
-        """The learned mean; 0 before the first day."""
-        return float(self._mean_log.get()) if self._mean_log is not None else 0.0
+    def restore(self, days: int, mean_log: float) -> None:
+        """Take up what `days` and `mean_log` were."""
+        self.days, self.mean_log = days, mean_log
 
     @property
     def usual(self) -> float:

@@ -328,8 +328,10 @@ class Profile:
         kept = zip(profile.windows, wire.windows, wire.heights, wire.calm, _LAST, strict=True)
         for window, counts, heights, calm, last in kept:
             window.restore(counts, last)
-            window.heights = Heights.from_wire(heights, last)
-            window.calm = None if calm is None else Heights.from_wire(calm, last)
+            window.heights.restore(heights, last)
+            if calm is not None:
+                window.calm = Heights()
+                window.calm.restore(calm, last)
         if isinstance(wire.reached, bytes):
             # Of signals that a later version knows nothing is reached yet.
             rungs = [rung - 1 for rung in wire.reached]
@@ -342,10 +344,10 @@ class Profile:
         profile.life = datasketches.hll_sketch.deserialize(wire.life)
         profile.life_pairs = profile.life.get_estimate()
         profile.today = datasketches.hll_sketch.deserialize(wire.today)
-        profile.recent = RecentRequests.from_wire(wire.recent)
+        profile.recent.restore(wire.recent)
         profile.samples = wire.samples
-        profile.habit_requests = Habit(*wire.habit_requests)
-        profile.habit_choices = Habit(*wire.habit_choices)
+        profile.habit_requests.restore(*wire.habit_requests)
+        profile.habit_choices.restore(*wire.habit_choices)
         profile.standing = wire.standing
         profile.chosen_s, profile.chosen_number, profile.returned_to = wire.choice
         profile.gap_s = wire.gap_ms / 1_000

@@ -79,11 +79,8 @@ class RecentRequests:
             self._forgotten_until_s,
         )
 
-    @classmethod
-    def from_wire(cls, wire: tuple[bytes, bytes, float, float, float]) -> RecentRequests:
-        """Take up what `to_wire` returned."""
-        recent = cls()
-        recent._younger.frombytes(wire[0])
-        recent._older.frombytes(wire[1])
-        _, _, recent._latest_s, recent._rotated_at_s, recent._forgotten_until_s = wire
-        return recent
+    def restore(self, wire: tuple[bytes, bytes, float, float, float]) -> None:
+        """Take up what `to_wire` returned, before anything else."""
+        self._younger.frombytes(wire[0])
+        self._older.frombytes(wire[1])
+        _, _, self._latest_s, self._rotated_at_s, self._forgotten_until_s = wire

@@ -6,7 +6,6 @@ else in memory, and an event looks at a dozen of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 #: What a window holds, by position: when it began, then its counts by measure. Each on its own
@@ -70,13 +69,12 @@ class Heights:
         """Return those up to the choices by place, and the one at a place behind them."""
         return [self.load, self.new_pairs, self.choices, self.at(last)]
 
-    @classmethod
-    def from_wire(cls, wire: Sequence[float], last: int) -> Heights:
+    def restore(self, wire: list[float], last: int) -> None:
         """Take up what `to_wire` returned, or the beginning of it."""
-        heights = cls()
-        for place, height in zip((LOAD, NEW_PAIRS, CHOICES, last), wire, strict=False):
-            heights.put(place, height)
-        return heights
+        at = LOAD
+        for height in wire:
+            self.put(at if at < EVIDENCE else last, height)
+            at += 1
 
 
 class Window:
@@ -230,13 +228,14 @@ class Window:
             self.at(last),
         ]
 
-    def restore(self, wire: Sequence[float], last: int) -> None:
+    def restore(self, wire: list[int | float], last: int) -> None:
         """Take up what `to_wire` returned, or the beginning of it: the rest is none."""
-        values = [*wire, *self.to_wire(last)[len(wire) :]]
-        self.start_s = float(values[START])
-        self.load, self.new_pairs = float(values[LOAD]), float(values[NEW_PAIRS])
-        self.requests, self.choices = int(values[REQUESTS]), int(values[CHOICES])
-        value = float(values[-1])
+        if len(wire) <= EVIDENCE:  # of earlier versions
+            wire = wire + self.to_wire(last)[len(wire) :]
+        self.start_s = float(wire[START])
+        self.load, self.new_pairs = float(wire[LOAD]), float(wire[NEW_PAIRS])
+        self.requests, self.choices = int(wire[REQUESTS]), int(wire[CHOICES])
+        value = float(wire[EVIDENCE])
         if last == EVIDENCE:
             self.evidence = value
         elif last == PASSED:

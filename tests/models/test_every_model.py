@@ -115,13 +115,25 @@ def _kept_population(population: Population) -> Population:
     return kept
 
 
+def _kept_habit(habit: Habit) -> Habit:
+    kept = Habit()
+    kept.restore(habit.days, habit.mean_log)
+    return kept
+
+
+def _kept_recent(recent: RecentRequests) -> RecentRequests:
+    kept = RecentRequests()
+    kept.restore(recent.to_wire())
+    return kept
+
+
 PROMISES = {
     "Habit": Promise(
         make=Habit,
         score=lambda habit: habit.usual,
         learn=lambda habit, rng: habit.learn_one(rng.randrange(10_000)),
         state=lambda habit: (habit.days, habit.mean_log),
-        kept=lambda habit: Habit(habit.days, habit.mean_log),
+        kept=_kept_habit,
         bytes_max=20,
     ),
     "RecentRequests": Promise(
@@ -129,7 +141,7 @@ PROMISES = {
         score=lambda recent: recent.latest_s,
         learn=_admit,
         state=lambda recent: recent.to_wire(),
-        kept=lambda recent: RecentRequests.from_wire(recent.to_wire()),
+        kept=_kept_recent,
         bytes_max=600,
     ),
     "Tail": Promise(

@@ -40,7 +40,8 @@ def test_a_habit_taken_up_again_learns_on_as_if_nothing_had_been(
     before: list[float], after: list[float]
 ) -> None:
     whole, first = habit_of(before), habit_of(before)
-    resumed = Habit(first.days, first.mean_log)
+    resumed = Habit()
+    resumed.restore(first.days, first.mean_log)
     for count in after:
         whole.learn_one(count)
         resumed.learn_one(count)
