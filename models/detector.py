@@ -18,7 +18,7 @@ from models.groups import Activities
 from models.hashing import hash32
 from models.hearing import Hearing
 from models.judge import Judge, foreign_pairs
-from models.links import ties_of
+from models.links import address_of, ties_of
 from models.notices import Notice
 from models.observation import Observation, Snapshot
 from models.policy import IGNORED_REFUSALS
@@ -301,7 +301,7 @@ class Detector:
             finding,
             lambda: own_grounds(exceedances, profile, self.population, event, refused),
             ties_of(request),
-            request.ip,
+            address_of(request),
         )
         if decision is not None:
             take_back(profile, self.population, exceedances)

@@ -11,9 +11,9 @@ from models.breaker import Breaker
 from models.breaker_state import BreakerWire
 from models.config import DetectionConfig
 from models.decision import Decision, DetectorIdentity, Reason
-from models.hashing import hash32
+from models.hashing import hash32, pack_hashes
 from models.in_force import InForce
-from models.links import ties_of
+from models.links import address_of, ties_of
 from models.notices import (
     seconds,
 )
@@ -70,7 +70,7 @@ class Docket:
         finding: Finding,
         grounds: Callable[[], Grounds],
         links: Iterable[str] = (),
-        address: str | None = None,
+        address: str = "",
     ) -> Decision | None:
         """Decide about an account, unless what is in force is enough or people have said no.
 
@@ -124,7 +124,7 @@ class Docket:
             order,
             lambda: _approved(group, approval),
             links,
-            request.ip,
+            address_of(request),
             is_new=not holds,
         )
         # What people say of the link reaches whom it covered, whatever it carries by then.
@@ -151,8 +151,8 @@ class Docket:
         """
         standing = profile.standing
         if standing.in_force(request.ts):
-            standing.links = tuple(hash32(link) for link in ties_of(request))
-            standing.address = request.ip or ""
+            standing.links = pack_hashes(ties_of(request))
+            standing.address = address_of(request)
 
     def _holds(self, standing: Standing, scenario: str, now_s: float) -> bool:
         """Whether what is in force counts: what was only simulated does not once it is meant."""
@@ -174,7 +174,7 @@ class Docket:
         order: Order,
         grounds: Callable[[], Grounds],
         links: tuple[str, ...],
-        address: str | None,
+        address: str,
         *,
         is_new: bool,
     ) -> Decision:
@@ -184,13 +184,11 @@ class Docket:
         standing = profile.standing
         profile.standing = msgspec.structs.replace(
             standing,
-            decision_id=decision_id(
-                f"account:{cause.account_id}", standing.revision, standing.action, cause.id
-            ),
+            decision_id=_id(cause, standing.revision, standing.action),
             scenario=why.scenario,
             simulated=is_broken or self.steering.simulated(why.scenario),
-            links=tuple(hash32(link) for link in links),
-            address=address or "",
+            links=pack_hashes(links),
+            address=address,
         )
         self.in_force.hold(f"account:{cause.account_id}", order.expires_s)
         return write(cause, profile, self._population, why, self._identity)
@@ -206,10 +204,9 @@ class Docket:
         """Lift what an account has in force; `why` and its unit are for the reasons."""
         scenario = profile.standing.scenario
         standing = profile.standing.release(cause.ts)
-        subject = f"account:{cause.account_id}"
-        self.in_force.lift(subject)
+        self.in_force.lift(f"account:{cause.account_id}")
         profile.standing = msgspec.structs.replace(
-            standing, decision_id=decision_id(subject, standing.revision, "release", cause.id)
+            standing, decision_id=_id(cause, standing.revision, "release")
         )
         grounds = Grounds(scenario, 0.0, (Reason(why, 1, 0, unit, 1.0),))
         return write(cause, profile, self._population, grounds, self._identity)
@@ -233,3 +230,7 @@ def _approved(group: str, approval: Approval) -> Grounds:
     said = f"part of {group}, for which an operator approved this (message {approval.notice_id})"
     reason = Reason(said, 1, 0, APPROVALS, 1.0)
     return Grounds(_GROUP_SCENARIO, 1.0, (reason,), approval.limit_per_minute)
+
+
+def _id(cause: Cause, revision: int, action: str) -> bytes:
+    return bytes.fromhex(decision_id(f"account:{cause.account_id}", revision, action, cause.id))

@@ -12,6 +12,9 @@ from models.request import Action, Request
 _astuple: Final = astuple
 
 
+#: What ties an account to others is remembered up to this length, characters, so that it need not
+#: be looked up again; beyond, each time it comes.
+_CLIENT_CHARS_MAX: Final = 1_024
 #: Address, fingerprint of the client, number of the network, links.
 Client: TypeAlias = tuple[str | None, str | None, int | None, dict[str, str]]
 
@@ -59,9 +62,12 @@ class Facts:
         self.status: int = fields[11]
 
     @property
-    def client(self) -> Client:
-        """What ties its account to others."""
-        return self.ip, self.ja4, self.asn, self.links
+    def client(self) -> Client | None:
+        """What ties its account to others; `None` where that is too much to be remembered."""
+        length = len(self.ip or "") + len(self.ja4 or "")
+        for name, value in self.links.items():
+            length += len(name) + len(value)
+        return (self.ip, self.ja4, self.asn, self.links) if length <= _CLIENT_CHARS_MAX else None
 
     def is_from(self, client: Client | None) -> bool:
         """Whether what ties its account to others is this."""

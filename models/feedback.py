@@ -16,6 +16,7 @@ from models.calibration import rung_of
 from models.policy import Standing
 from models.population import Population
 from models.profile import Profile
+from models.signals import pack_rungs, unpack_rungs
 from models.verdict import Exceedance
 
 
@@ -33,11 +34,11 @@ def take_back(
     exceedances
         What it is suspected for, beyond what was learned.
     """
-    peaks = dict(profile.standing.peaks)
+    peaks = unpack_rungs(profile.standing.peaks)
     found = [(each.signal.code, rung_of(each.observed)) for each in exceedances]
     for code, rung in (*found, *profile.reached.items()):
         peaks[code] = max(peaks.get(code, -1), rung)
-    profile.standing = msgspec.structs.replace(profile.standing, peaks=peaks)
+    profile.standing = msgspec.structs.replace(profile.standing, peaks=pack_rungs(peaks))
     if not profile.taken_back:
         profile.taken_back = True
         population.take_back_day(profile.reached)
@@ -58,9 +59,9 @@ def give_back(profile: Profile, population: Population, wronged: Standing) -> No
     wronged
         Where it stood.
     """
-    if wronged.peaks:
-        population.give_back_day(wronged.peaks)
+    if peaks := unpack_rungs(wronged.peaks):
+        population.give_back_day(peaks)
         if wronged.issued_s >= profile.windows[-1].start_s:  # it goes on from there
-            profile.reached, profile.taken_back = dict(wronged.peaks), False
-        profile.standing = msgspec.structs.replace(profile.standing, peaks={})
+            profile.reached, profile.taken_back = peaks, False
+        profile.standing = msgspec.structs.replace(profile.standing, peaks=b"")
     profile.excuse()

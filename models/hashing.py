@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from xxhash import xxh3_64_intdigest, xxh32_intdigest
@@ -27,3 +29,8 @@ def hash64(text: str) -> Hash64:
 def hash32(text: str) -> int:
     """Return 32 bits of XXH3, for sets so small that chance collisions don't matter."""
     return _xxh32(text.encode())
+
+
+def pack_hashes(texts: Iterable[str]) -> bytes:
+    """Return the `hash32` of strings, four bytes each."""
+    return array("I", map(hash32, texts)).tobytes()

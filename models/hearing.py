@@ -151,7 +151,7 @@ class Hearing:
         if isinstance(notice, Confirm):
             take_back(profile, self._population)
             return []
-        if standing.decision_id != notice.decision_id:
+        if standing.decision_id.hex() != notice.decision_id:
             return []
         released = self._release(notice, subject, source, lambda *_: True)
         give_back(profile, self._population, standing)
@@ -177,7 +177,7 @@ class Hearing:
                 profile is not None
                 and profile.standing.action != "none"
                 and (key in self._docket.in_force or profile.standing.in_force(notice.issued_s))
-                and (group is None or group in (profile.standing.group, *profile.standing.links))
+                and (group is None or profile.standing.has_link(group))
                 and is_due(account_id, profile)
             ):
                 cause = Cause(notice.id, account_id, notice.issued_s, source)

@@ -13,6 +13,9 @@ from models.request import Request
 _TOLD_LINKS_MAX: Final = 6
 #: A link's key is cut here; what follows could only be made up.
 LINK_CHARS_MAX: Final = 200
+#: As long as an address can be written (RFC 4291, with its last four bytes as those of IPv4 are).
+#: What is longer is none, and a gateway that takes it from a header takes it from anybody.
+_ADDRESS_CHARS_MAX: Final = 45
 #: A byte of an address as it is written, without zeros before it.
 _BYTES: Final = frozenset(str(n) for n in range(256))
 
@@ -35,12 +38,20 @@ def links_of(request: Request) -> list[str]:
     return found
 
 
+def address_of(request: Request) -> str:
+    """Return the client's address as it is kept; empty if there is none."""
+    ip = request.ip
+    return ip if ip is not None and len(ip) <= _ADDRESS_CHARS_MAX else ""
+
+
 def network_of(ip: str) -> str | None:
     """Return the /24 or /48 that an address lies in, `None` if it is no address.
 
     >>> network_of("10.1.2.3"), network_of("10.1.2.03"), network_of("2001:db8:1:2::3")
     ('range:10.1.2.0/24', None, 'range:2001:db8:1::/48')
     """
+    if len(ip) > _ADDRESS_CHARS_MAX:
+        return None
     parts = ip.split(".")
     if len(parts) == 4:
         # The usual kind, in a twentieth of the time that it takes below.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Literal
 
 import msgspec
@@ -55,14 +56,14 @@ class Standing(msgspec.Struct, array_like=True):
     leeway
         How many times the usual level this account may reach, since people said that it was
         wronged; 1 or more.
-    links
+    links, address
         Hashes of the links it had in the request that tipped the balance, and the address.
     group
         Hash of the link for which it was decided about last, as a group's models named it or as
         people approved; 0 is none.
     peaks
-        By signal code the highest rung it reached on the days of decisions in a row, which were
-        unlearned: what there is to learn should they turn out wrong.
+        The highest rung it reached in each signal on the days of decisions in a row, which were
+        unlearned: what there is to learn should they turn out wrong. As `pack_rungs` has them.
     confirmed_day
         The day (since 1970, UTC) of a decision that people have called right; 0 is none.
     spared
@@ -74,17 +75,21 @@ class Standing(msgspec.Struct, array_like=True):
     issued_s: float = 0.0
     expires_s: float = 0.0
     strikes: float = 0.0
-    decision_id: str = ""
+    decision_id: bytes = b""
     scenario: str = ""
     simulated: bool = True
     refused: int = 0
     leeway: float = 1.0
-    links: tuple[int, ...] = ()
+    links: bytes = b""
     address: str = ""
     group: int = 0
-    peaks: dict[str, int] = {}
+    peaks: bytes = b""
     confirmed_day: int = 0
     spared: bool = False
+
+    def has_link(self, link: int) -> bool:
+        """Whether a link (hash) was among those it had, or is what it was decided about for."""
+        return link == self.group or link in array("I", self.links)
 
     def strikes_at(self, now_s: float) -> float:
         """Return what the strikes so far still weigh."""
@@ -100,7 +105,7 @@ class Standing(msgspec.Struct, array_like=True):
             expires_s=order.expires_s,
             strikes=self.strikes_at(now_s) + 1,
             refused=0,
-            peaks=self.peaks if self.in_force(now_s) else {},
+            peaks=self.peaks if self.in_force(now_s) else b"",
         )
 
     def release(self, now_s: float) -> Standing:

@@ -9,7 +9,7 @@ from models.hashing import hash32
 
 #: Requests remembered in each of two generations: shippers repeat what they sent moments ago. With
 #: more, of four bytes each, a profile would not keep to its two kilobytes.
-GENERATION: Final = 56
+GENERATION: Final = 40
 #: A constant, which need not be looked up.
 _append: Final = array.append
 #: An event this much older than its account's latest is too late to be told from a repeat.
@@ -21,7 +21,7 @@ Novelty = Literal["new", "duplicate", "late"]
 class RecentRequests:
     """Tells a new request of an account from a repeated one.
 
-    Two generations of request hashes are kept, together the last 56 to 112 requests. A request
+    Two generations of request hashes are kept, together the last 40 to 80 requests. A request
     later than any before it can't be a repeat. One older than what the forgotten generations
     reach to can't be told from a repeat: it is `late`, and only what repeats can't change (the
     distinct pairs it has seen) may learn from it.

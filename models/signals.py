@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -48,6 +49,16 @@ _WORDS: dict[str, _Words] = {
 CODES: Final = tuple(
     words.letter + scale[0] for words in _WORDS.values() for scale in _SCALE_NAMES.values()
 )
+
+
+def pack_rungs(rungs: Mapping[str, int]) -> bytes:
+    """Return by place in `CODES` a byte for each rung, 0 where there is none."""
+    return bytes([rungs.get(code, -1) + 1 for code in CODES])
+
+
+def unpack_rungs(packed: bytes) -> dict[str, int]:
+    """Return the rungs that `pack_rungs` was given, by code."""
+    return {code: rung - 1 for code, rung in zip(CODES, packed, strict=False) if rung}
 
 
 _LEAST = {"evidence": 20.0, "rare_reads": 5.0, "passed": 600.0, "patience": 60.0}

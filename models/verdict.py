@@ -112,7 +112,7 @@ def write(
     released = standing.action == "none"
     limit = grounds.limit_per_minute or _peers_limit(profile, population)
     return Decision(
-        decision_id=standing.decision_id,
+        decision_id=standing.decision_id.hex(),
         schema_version=SCHEMA_VERSION,
         scope="account",
         value=cause.account_id,

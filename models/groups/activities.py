@@ -13,9 +13,10 @@ from models.facts import Facts
 from models.groups.day import ALL, PAGE_COUNTS, PAGE_SAYS, PAGE_TENTHS_MAX, TOLD_FROM, Day, Page
 from models.hashing import Hash64
 from models.link_activity import VERSION, LinkActivity
-from models.links import links_of
+from models.links import address_of, links_of
 from models.population import Population
 from models.profile import Profile
+from models.request import ID_CHARS_MAX
 from models.signals import DAY_S, HOUR_S
 
 #: An account's links of a day that are told of: at home, on the way and at work.
@@ -97,7 +98,8 @@ class Activities:
         if looks[pairs.index(pair)] >= 0:
             said = [popularity.tenths[look] for look in looks if look >= 0]
             evidence = min(round(PAGE_SAYS * sum(said) / len(said)), PAGE_TENTHS_MAX)
-            page = Page(pair & ALL, max(evidence, -128), request.owner_id, len(pairs))
+            owner = request.owner_id and request.owner_id[:ID_CHARS_MAX]
+            page = Page(pair & ALL, max(evidence, -128), owner, len(pairs))
         day.turn(page)
         return self._follow(day, request, profile)
 
@@ -118,7 +120,7 @@ class Activities:
         day.hours |= 1 << int(ts) // HOUR_S % 24
         if not request.is_from(day.client):
             day.client = request.client
-            day.address = request.ip or ""
+            day.address = address_of(request.request)
             day.links += [one for one in links_of(request.request) if one not in day.links]
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.

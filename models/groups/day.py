@@ -26,6 +26,8 @@ TOLD_FROM: Final = 8
 #: after a pair was opened are no choices, thirty after three or more.
 _PAGES_AN_OPENING: Final = 10
 _PAGES_AFTER_OPENINGS_MAX: Final = 30
+#: Longer ids of pairs are not remembered: they are hashes, or made up, and nobody walks those.
+_PAIR_CHARS_MAX: Final = 256
 #: Where every hash is kept.
 ALL: Final = 2**32 - 1
 #: Parts (0–1) of an account's choices that may be those of a person, weighed alike: a copier who
@@ -142,7 +144,7 @@ class Day:
         if len(pair_id) == len(self.last_pair):
             self.steps += 1
             self.steps_up += pair_id > self.last_pair
-        self.last_pair = pair_id
+        self.last_pair = pair_id if len(pair_id) <= _PAIR_CHARS_MAX else ""
         # Those bits by which the popularity doesn't tell pairs apart.
         self._add(pair >> 32, evidence, owner, CHOICE_TENTHS_MAX)
 

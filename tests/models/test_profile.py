@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.calibration import RUNGS
+from models.hashing import pack_hashes
 from models.profile import Profile, StateVersionError
 from models.profile_state import ProfileWire
-from models.signals import CODES, DAY_S, HOUR_S, MINUTE_S, SCALES_S
+from models.recent import GENERATION
+from models.request import LINKS_MAX
+from models.scenarios import SCENARIOS
+from models.signals import CODES, DAY_S, HOUR_S, MINUTE_S, SCALES_S, pack_rungs
 from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
 from tests.models.traffic import MIDNIGHT_S, Partition, in_order, request
 
@@ -59,10 +64,10 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
     rng, profile = random.Random(2), Profile(1.7e9 + 0.1, 0)
     for _ in range(1_000_000 // 1_000):
         profile.see_pairs([rng.getrandbits(64) for _ in range(1_000)], today=True)
-    for n in range(127):
+    for n in range(2 * GENERATION):
         profile.recent.admit(str(n), 1.7e9 + n / 7)
     for n in range(12):
-        profile.add_sample(f"{n:04d}" + "0" * 12)
+        profile.add_sample(f"{n:08d}")
     third = 1 / 3
     for window, last in zip(profile.windows, (EVIDENCE, PASSED, PATIENCE), strict=True):
         window.restore([MIDNIGHT_S, 2**32 - 1, third, third, 2**32 - 1, third], last)
@@ -83,6 +88,15 @@ def test_a_profile_with_every_field_at_its_longest_fits() -> None:
         issued_s=third,
         expires_s=third,
         strikes=third,
+        decision_id=bytes(16),
+        scenario=max((scenario.name for scenario in SCENARIOS), key=len),
+        refused=2**32 - 1,
+        leeway=third,
+        links=pack_hashes(["link"] * (LINKS_MAX + 2)),
+        address="2001:0db8:85a3:08d3:1319:8a2e:255.255.255.255",
+        group=2**32 - 1,
+        peaks=pack_rungs(dict.fromkeys(CODES, RUNGS - 1)),
+        confirmed_day=2**16 - 1,
     )
     assert len(profile.to_bytes()) <= BYTES_MAX
 

@@ -135,10 +135,10 @@ async def test_each_step_waits_for_the_one_before(checkpoints: Checkpoints, brok
     assert broker.written == []
     broker.acknowledge()
     await settle()
-    assert broker.written == ["changelog: a0ann"]
+    assert broker.written == ["changelog: aann0"]
     broker.acknowledge()
     await settle()
-    assert broker.written == ["changelog: a0ann", "changelog: m"]
+    assert broker.written == ["changelog: aann0", "changelog: m"]
     assert not running.done()
     broker.acknowledge()
     assert await running == {JUDGED: 1}
@@ -254,7 +254,7 @@ async def test_a_worker_that_the_group_has_given_up_writes_no_more(
     broker.is_member_now = False
     broker.acknowledge()
     assert await running == {}
-    assert broker.written == ["changelog: a0ann"][:already_written]
+    assert broker.written == ["changelog: aann0"][:already_written]
     # Back in the group it has no whole state before it is given partitions anew.
     broker.is_member_now = True
     judge(checkpoints, broker)
@@ -306,7 +306,7 @@ async def test_a_partition_that_was_revoked_while_it_was_written_leaves_the_tabl
     checkpoints.drop({JUDGED})
     broker.acknowledge()
     assert await running == {}
-    assert broker.written == ["changelog: a0ann", "changelog: m"]
+    assert broker.written == ["changelog: aann0", "changelog: m"]
 
 
 def test_no_record_is_taken_twice(checkpoints: Checkpoints) -> None:
