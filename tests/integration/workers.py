@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.assembly import Assembly
@@ -356,22 +357,41 @@ async def rows_in_changelog(settings: Settings) -> dict[int, dict[bytes, bytes]]
     return rows
 
 
+async def is_committed(settings: Settings, requests: list[Record]) -> bool:
+    """Whether the group has nothing left of these to do.
+
+    What a worker that was killed had passed on already, the next one passes on again: until then
+    the accounts' log still grows.
+    """
+    topic = settings.topics.requests
+    ends = {TopicPartition(topic, r.partition): r.offset + 1 for r in requests}
+    admin = AIOKafkaAdminClient(**client_arguments(settings.kafka))
+    await admin.start()
+    try:
+        at = await admin.list_consumer_group_offsets(settings.kafka.group, partitions=list(ends))
+    finally:
+        await admin.close()
+    return all(tp in at and at[tp].offset >= end for tp, end in ends.items())
+
+
 async def caught_up(settings: Settings, events: int, *workers: Worker) -> None:
     """Wait until so many distinct events are in the accounts' log and in the durable state."""
     deadline = time.monotonic() + TIMEOUT_S
     async with (
         reading(settings, settings.topics.accounts_source) as poll_log,
         reading(settings, changelog_topic(settings)) as poll_rows,
+        reading(settings, settings.topics.requests) as poll_requests,
     ):
         while True:
-            log, rows = await poll_log(), await poll_rows()
+            requests, log, rows = await poll_requests(), await poll_log(), await poll_rows()
             ends = {record.partition: record.offset + 1 for record in log}
             markers = {
                 r.partition: resume_offsets({r.key: r.value}.get)[0] for r in rows if r.key == b"m"
             }
             # A partition without requests may have news that it heard, which are state, too.
             read_to = {partition: offset for partition, offset in markers.items() if offset}
-            if read_to == ends and len({r.request_id for r in requests_in(log)}) >= events:
+            is_all = len({r.request_id for r in requests_in(log)}) >= events
+            if read_to == ends and is_all and await is_committed(settings, requests):
                 return
             assert time.monotonic() < deadline, f"{markers}, {ends}\n" + "\n".join(
                 worker.said for worker in workers
