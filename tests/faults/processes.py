@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -27,7 +28,10 @@ def resident_bytes(worker: Worker) -> int:
 def listening(worker: Worker) -> set[tuple[str, int]]:
     """Return the addresses that it listens on; those of IPv6 as Linux writes them."""
     process = Path(f"/proc/{worker.pid}")
-    sockets = {os.readlink(file) for file in (process / "fd").iterdir()}
+    sockets = set()
+    for file in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            sockets.add(os.readlink(file))
     found = set()
     for family in ("tcp", "tcp6"):
         for line in (process / "net" / family).read_text().splitlines()[1:]:
