@@ -207,6 +207,11 @@ class Pace:
             one.untold = 0
         return told
 
+    def check(self, told: Sequence[int]) -> None:
+        """Raise `ValueError` if this is nothing that a pace can have told."""
+        if len(told) != _COUNTS or min(told) < 0:
+            raise ValueError("a pace of another shape than ours")
+
     def merge(self, told: Sequence[int]) -> None:
         """Learn what another partition has told.
 
@@ -215,8 +220,7 @@ class Pace:
         ValueError
             It is of another shape.
         """
-        if len(told) not in (_EVEN, _COUNTS) or min(told) < 0:
-            raise ValueError("a pace of another shape than ours")
+        self.check(told)
         for at, count in enumerate(told):
             self._classes[at].count += count
         self._renew()
@@ -247,10 +251,8 @@ class Pace:
         return counts, self._renew_at, untold, [one.said for one in self._bearing], self._step
 
     def restore(self, wire: PaceWire) -> None:
-        """Take up what `to_wire` returned, or earlier versions, which knew fewer classes."""
+        """Take up what `to_wire` returned."""
         counts, self._renew_at, untold, said, self._step = wire
-        missing = _COUNTS - len(counts)
-        counts, untold = counts + [0.0] * missing, untold + [0] * missing
         for one, count, more in zip(self._classes, counts, untold, strict=True):
             one.count, one.untold = count, more
         self._say(said)

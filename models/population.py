@@ -36,7 +36,7 @@ _DOUBT: Final = 20.0
 _TIGHTER_MAX: Final = 10.0
 #: What was learned is told to other partitions no more often than this (event time).
 DIGEST_EVERY_S: Final = 60.0
-_DIGEST_VERSION: Final = 1
+_DIGEST_VERSION: Final = 2
 
 
 class Population:
@@ -200,9 +200,9 @@ class Population:
                 raise ValueError(f"version {told.version}; this pairwatch knows {_DIGEST_VERSION}")
             if any(not 0 <= k < RUNGS for growth in told.tails.values() for k in growth.tops):
                 raise ValueError("rungs that there are none of")
+            self.pace.check(told.pace)
             self.popularity.merge(told.popularity, self.catalogue_told)
-            if told.pace:  # versions before told none
-                self.pace.merge(told.pace)
+            self.pace.merge(told.pace)
         except (ValueError, RecursionError) as error:
             raise DigestError(f"digest of {len(digest)} bytes: {error}") from error
         for tail in self.tails:

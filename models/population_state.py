@@ -19,8 +19,6 @@ UNTOLD_MAX: Final = 65_535
 #: Slots as they are told: buckets, of which it is enough to count the slots, and the place in each.
 _PLACES: Final = 256
 _BUCKETS: Final = 4_096
-#: Begins what is packed so. What earlier versions packed begins as all that zlib packs.
-_BY_BUCKET: Final = b"b"
 
 #: Reads a row of state by its key.
 GetRow = Callable[[bytes], bytes | None]
@@ -78,7 +76,7 @@ class DigestWire(msgspec.Struct, array_like=True):
     version: int
     tails: dict[str, Growth]
     popularity: Readings
-    pace: list[int] = []
+    pace: list[int]
 
 
 class PopulationWire(msgspec.Struct, array_like=True):
@@ -107,7 +105,7 @@ def pack(slots: array[int]) -> bytes:
     in_order = np.sort(np.frombuffer(slots, dtype=np.uint32))
     counts = np.bincount(in_order // _PLACES, minlength=_BUCKETS).astype(np.uint16)
     places = (in_order % _PLACES).astype(np.uint8)
-    return _BY_BUCKET + zlib.compress(counts.tobytes(), level=1) + places.tobytes()
+    return zlib.compress(counts.tobytes(), level=1) + places.tobytes()
 
 
 def unpack(packed: bytes) -> Slots:
@@ -118,26 +116,19 @@ def unpack(packed: bytes) -> Slots:
     ValueError
         They are none.
     """
-    if not packed.startswith(_BY_BUCKET):
-        steps, _ = _inflate(packed, 4 * UNTOLD_MAX)
-        return np.cumsum(steps.view(np.uint32), dtype=np.uint32)
-    counts, rest = _inflate(packed[len(_BY_BUCKET) :], 2 * _BUCKETS)
-    counts, places = counts.view(np.uint16), np.frombuffer(rest, dtype=np.uint8)
-    if len(counts) != _BUCKETS or counts.sum(dtype=np.int64) != len(places):
+    unpacking = zlib.decompressobj()
+    try:
+        raw = unpacking.decompress(packed, _COUNTS_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"packed readers that are no readers: {error}") from None
+    if not unpacking.eof or len(raw) != _COUNTS_BYTES:
         raise ValueError("packed readers that are no readers")
+    counts = np.frombuffer(raw, dtype=np.uint16)
+    places = np.frombuffer(unpacking.unused_data, dtype=np.uint8)
+    if len(places) > UNTOLD_MAX or counts.sum(dtype=np.int64) != len(places):
+        raise ValueError("packed readers that are no readers, or too many")
     return np.repeat(_BEGINNINGS, counts) + places
 
 
+_COUNTS_BYTES: Final = 2 * _BUCKETS
 _BEGINNINGS: Final = np.arange(0, _BUCKETS * _PLACES, _PLACES, dtype=np.uint32)
-
-
-def _inflate(packed: bytes, bytes_max: int) -> tuple[npt.NDArray[np.uint8], bytes]:
-    """Return what zlib had packed, in whole words of four bytes, and what stands behind it."""
-    unpacking = zlib.decompressobj()
-    try:
-        raw = unpacking.decompress(packed, bytes_max)
-    except zlib.error as error:
-        raise ValueError(f"packed readers that are no readers: {error}") from None
-    if not unpacking.eof or len(raw) % 4:
-        raise ValueError("packed readers that are no readers, or too many")
-    return np.frombuffer(raw, dtype=np.uint8), unpacking.unused_data

@@ -332,12 +332,9 @@ class Profile:
             if calm is not None:
                 window.calm = Heights()
                 window.calm.restore(calm, last)
-        if isinstance(wire.reached, bytes):
-            # Of signals that a later version knows nothing is reached yet.
-            rungs = [rung - 1 for rung in wire.reached]
-            profile.rungs = rungs + _NO_RUNGS[len(rungs) :]
-        else:
-            profile.reached = wire.reached
+        # Of signals that a later version knows nothing is reached yet.
+        rungs = [rung - 1 for rung in wire.reached]
+        profile.rungs = rungs + _NO_RUNGS[len(rungs) :]
         profile.taken_back = wire.taken_back
         profile.rare, profile.rare_height = wire.rare, wire.rare_height
         profile.read = wire.read

@@ -6,8 +6,7 @@ import msgspec
 
 from models.policy import Standing
 
-#: Since 2 the rungs reached are a byte each.
-VERSION = 2
+VERSION = 3
 
 
 class StateError(ValueError):
@@ -27,8 +26,8 @@ class ProfileWire(msgspec.Struct, array_like=True):
     windows: list[list[int | float]]
     heights: list[list[float]]
     calm: list[list[float] | None]
-    # By place in `CODES`, from 0 for none on; before 2 by code.
-    reached: bytes | dict[str, int]
+    # As `pack_rungs` has them.
+    reached: bytes
     taken_back: bool
     rare: float
     rare_height: float
@@ -42,8 +41,8 @@ class ProfileWire(msgspec.Struct, array_like=True):
     standing: Standing
     # When the latest choice was made, the number that its pair's id ends in, and the pair (hash)
     # that it came back to last.
-    choice: tuple[float, int | None, int] = (0.0, None, 0)
+    choice: tuple[float, int | None, int]
     # How long after the one before.
-    gap_ms: int = 0
+    gap_ms: int
     # Whether what it chose spoke for a copier when it was told of last.
-    is_loud: bool = False
+    is_loud: bool

@@ -55,7 +55,7 @@ class RecentRequests:
                 return "late"
         else:
             self._latest_s = ts
-        if len(self._younger) >= GENERATION:  # more in a row of an earlier version
+        if len(self._younger) >= GENERATION:
             # What falls out now is no younger than the latest event was when it was set aside.
             self._forgotten_until_s = self._rotated_at_s
             self._older = self._younger

@@ -70,7 +70,7 @@ class Heights:
         return [self.load, self.new_pairs, self.choices, self.at(last)]
 
     def restore(self, wire: list[float], last: int) -> None:
-        """Take up what `to_wire` returned, or the beginning of it."""
+        """Take up what `to_wire` returned."""
         at = LOAD
         for height in wire:
             self.put(at if at < EVIDENCE else last, height)
@@ -229,9 +229,7 @@ class Window:
         ]
 
     def restore(self, wire: list[int | float], last: int) -> None:
-        """Take up what `to_wire` returned, or the beginning of it: the rest is none."""
-        if len(wire) <= EVIDENCE:  # of earlier versions
-            wire = wire + self.to_wire(last)[len(wire) :]
+        """Take up what `to_wire` returned."""
         self.start_s = float(wire[START])
         self.load, self.new_pairs = float(wire[LOAD]), float(wire[NEW_PAIRS])
         self.requests, self.choices = int(wire[REQUESTS]), int(wire[CHOICES])

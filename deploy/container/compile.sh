@@ -19,30 +19,30 @@ trap 'rm -rf "$work"' EXIT
 cp -R "$site/models" "$work"
 cd "$work"
 
+# Says what a command said only if it failed.
+quietly() { "$@" >said 2>&1 || { cat said >&2; exit 1; }; }
+pairwatch() { "$python" -c 'from streams.commands import main; main()' "$@"; }
 # Within a module that exports nothing but what Python looks for, functions call each other directly.
 build() {
-  CFLAGS="-DNDEBUG -O3 -fwrapv -fvisibility=hidden $*" LDFLAGS=$* MYPYPATH=$work \
-    "$with_mypy" -m mypyc --config-file="$settings" --python-executable="$python" \
+  export CFLAGS="-DNDEBUG -O3 -fwrapv -fvisibility=hidden $*" LDFLAGS="$*" MYPYPATH="$work"
+  quietly "$with_mypy" -m mypyc --config-file="$settings" --python-executable="$python" \
     models/breaker.py models/calibration.py models/detector.py models/facts.py \
     models/groups/activities.py models/groups/day.py models/groups/group.py models/groups/manner.py \
     models/habit.py models/hashing.py models/judge.py models/links.py models/pace.py models/popularity.py \
-    models/popularity_rows.py models/population.py models/profile.py models/recent.py models/window.py \
-    >compile.log 2>&1 || { cat compile.log >&2; exit 1; }
+    models/popularity_rows.py models/population.py models/profile.py models/recent.py models/window.py
 }
-compiled() { find . -path ./build -prune -o -name '*.so' -print; }
-pairwatch() { "$python" -c 'from streams.commands import main; main()' "$@"; }
 
 # gcc is shown a few days of people and one who copies, and lays the code out for what is common.
 if "$with_mypy" -c 'import sysconfig; print(sysconfig.get_config_var("CC"), "--version")' | sh |
   grep -q 'Free Software Foundation'; then
   build -fprofile-generate
-  pairwatch simulate human-pace --accounts 1000 --days 3 --out days.jsonl 2>/dev/null
-  pairwatch replay days.jsonl >/dev/null
+  quietly pairwatch simulate human-pace --accounts 1000 --days 3 --out days.jsonl
+  quietly pairwatch replay days.jsonl
   find . -name '*.so' -exec rm {} + # or they would be taken for up to date
   build -fprofile-use -fprofile-partial-training -Wno-missing-profile
 else
   build
 fi
-compiled | while read -r module; do
+find . -path ./build -prune -o -name '*.so' -print | while read -r module; do
   cp "$module" "$site/$module"
 done

@@ -222,8 +222,6 @@ class Day:
                 self.below,
                 list(self.weights),
                 _packed(_PACK_SAMPLE, self.sample),
-                b"",
-                b"",
                 self.links,
                 self.address,
                 self.manner.to_wire(),
@@ -250,14 +248,7 @@ class Day:
         day.address, day.manner = wire.address, Manner.from_wire(wire.manner)
         day.page = None if wire.page is None else Page(*wire.page)
         day.pages, day.shown, day.passed_over = wire.pages, wire.shown, wire.passed_over
-        if wire.version < 5:
-            day.passed_over = _PAGES_AFTER_OPENINGS_MAX if day.chosen > day.pages else 0
-        if wire.version >= 3:
-            day.sample = array("Q", wire.sample).tolist()
-        else:
-            pairs, evidence = array("I", wire.sample), array("b", wire.evidence)
-            for pair, tenths, owner in zip(pairs, evidence, array("H", wire.owners), strict=True):
-                day.sample.append(pair << _PAIR_AT | owner << 8 | tenths + 128)
+        day.sample = array("Q", wire.sample).tolist()
         return day
 
 

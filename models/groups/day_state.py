@@ -6,9 +6,8 @@ import msgspec
 
 from models.groups.manner import MannerWire
 
-#: Of these rows. Since 2 they know the manner, and since 4 the pages; older ones are taken up
-#: without. Since 3 the sample is one field, and since 5 the last one is what it says.
-DAY_VERSION = 5
+#: Of these rows.
+DAY_VERSION = 6
 
 #: The half of a pair's hash, its evidence, its owner, and the pairs on the page.
 PageWire = tuple[int, int, str | None, int]
@@ -28,15 +27,12 @@ class DayWire(msgspec.Struct, array_like=True):
     last_pair: str
     below: int
     weights: list[float]
-    # Eight bytes for each pair, see `Day`. Before 3 four bytes of hashes, and the rest of each in
-    # the next two fields, which are empty since.
+    # Eight bytes for each pair, see `Day`.
     sample: bytes
-    evidence: bytes
-    owners: bytes
     links: list[str]
-    address: str = ""
-    manner: MannerWire = (0, 0, 0.0, 0.0, 0.0)
-    page: PageWire | None = None
-    pages: int = 0
-    shown: int = 0
-    passed_over: int = 0
+    address: str
+    manner: MannerWire
+    page: PageWire | None
+    pages: int
+    shown: int
+    passed_over: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from array import array
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -736,31 +735,6 @@ def test_choices_taken_up_from_a_snapshot_go_on_alike() -> None:
         rows.update(parts.snapshot())
         parts.forget(["copier_0"])
     assert len(rows["copier_0"]) < 1_500
-
-
-def test_choices_that_earlier_versions_kept_are_taken_up() -> None:
-    activities = Activities(population(), lambda _: None)
-    (day,) = copiers(1, 20)
-    for one in day:
-        observe(activities, one)
-    data = activities.snapshot()["copier_0"]
-    second = msgspec.msgpack.decode(data)
-    second[0], sample = 2, array("Q", second[11])
-    second[11] = array("I", [one >> 24 for one in sample]).tobytes()
-    second[12] = array("b", [(one & 255) - 128 for one in sample]).tobytes()
-    second[13] = array("H", [one >> 8 & 0xFFFF for one in sample]).tobytes()
-    del second[17:]  # before there were pages
-    first = [1, *second[1:-1]]  # before there were manners
-    further = [request("copier_0", day[-1].ts + n, pair_ids=[f"pair_{n}"]) for n in range(60, 90)]
-    expected = [record for one in further for record in observe(activities, one)]
-    assert expected
-    for kept in (second, first):
-        old = Activities(population(), {"copier_0": msgspec.msgpack.encode(kept)}.get)
-        assert old.ties("copier_0") == activities.ties("copier_0")
-        again = [record for one in further for record in observe(old, one)]
-        assert [one for one in again if not is_manner(one.link)] == [
-            one for one in expected if not is_manner(one.link)
-        ]
 
 
 def test_choices_are_looked_for_where_there_may_be_some_of_today() -> None:

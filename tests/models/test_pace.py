@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from models.pace import ACT_S, CLASSES, EVEN_CLASSES, Pace, number_of
+from models.pace import ACT_S, CLASSES, Pace, number_of
 
 
 def test_what_follows_faster_than_people_follow_speaks_for_a_program() -> None:
@@ -113,17 +113,3 @@ def test_taken_up_again_it_says_the_same() -> None:
         for _ in range(100):
             one.learn(2.0, 1, 7)
     assert again.to_wire() == pace.to_wire()
-
-
-def test_what_was_kept_or_told_before_evenness_was_known_is_taken_up() -> None:
-    rng, pace = random.Random(7), Pace()
-    for _ in range(1_000):
-        pace.learn(rng.lognormvariate(1.0, 1.0), 1, 2)
-    counts, renew_at, untold, said, step = pace.to_wire()
-    assert (len(counts), len(said)) == (CLASSES + 2 + EVEN_CLASSES, CLASSES + EVEN_CLASSES)
-    again, other = Pace(), Pace()
-    again.restore((counts[: CLASSES + 2], renew_at, untold[: CLASSES + 2], said[:CLASSES], step))
-    assert again.to_wire() == pace.to_wire()
-    other.merge(untold[: CLASSES + 2])
-    assert other.haste(1.0) == pytest.approx(pace.haste(1.0), abs=1)
-    assert other.evenness(20.0, 20.0) == Pace().evenness(20.0, 20.0)

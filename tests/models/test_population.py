@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+from array import array
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from models.calibration import BELIEF_ACCOUNT_DAYS
 from models.config import DetectionConfig
 from models.population import _SPENT, DIGEST_EVERY_S, Population
-from models.population_state import DigestError
+from models.population_state import DigestError, pack
 from models.scenarios import SCENARIOS
 
 DAY = 19_000
@@ -145,9 +145,11 @@ def test_a_scenario_that_only_others_have_switched_on_is_passed_over() -> None:
     [
         b"",
         b"not a digest",
-        msgspec.msgpack.encode([2, {}, [zlib.compress(b""), [0] * 9]]),
-        msgspec.msgpack.encode([1, {"rm": [1, {121: 1}]}, [zlib.compress(b""), [0] * 9]]),
-        msgspec.msgpack.encode([1, {"rm": [1, {}]}, [b"", [0] * 9]]),
+        msgspec.msgpack.encode([1, {}, [pack(array("I")), [0] * 9], [0] * 42]),
+        msgspec.msgpack.encode([3, {}, [pack(array("I")), [0] * 9], [0] * 42]),
+        msgspec.msgpack.encode([2, {"rm": [1, {121: 1}]}, [pack(array("I")), [0] * 9], [0] * 42]),
+        msgspec.msgpack.encode([2, {"rm": [1, {}]}, [b"", [0] * 9], [0] * 42]),
+        msgspec.msgpack.encode([2, {}, [pack(array("I", [7])), [0] * 9], [0] * 41]),
     ],
 )
 def test_what_is_no_digest_of_ours_is_refused_and_nothing_is_learned(digest: bytes) -> None:

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from models.calibration import RUNGS
 from models.hashing import pack_hashes
 from models.profile import Profile, StateVersionError
-from models.profile_state import ProfileWire
 from models.recent import GENERATION
 from models.request import LINKS_MAX
 from models.scenarios import SCENARIOS
 from models.signals import CODES, DAY_S, HOUR_S, MINUTE_S, SCALES_S, pack_rungs
 from models.window import CHOICES, EVIDENCE, LOAD, NEW_PAIRS, PASSED, PATIENCE
-from tests.models.traffic import MIDNIGHT_S, Partition, in_order, request
+from tests.models.traffic import MIDNIGHT_S, Partition, request
 
 BYTES_MAX = 2_048
 WIDE = "\U0001f600"
@@ -209,19 +208,6 @@ def test_patience_goes_on_all_day_and_never_falls_below_zero() -> None:
         assert profile.windows[-1].patience == sum_of_it
 
 
-def test_a_row_from_before_pages_and_evenness_were_judged_is_taken_up() -> None:
-    profile = profile_at(*(MIDNIGHT_S + 40.0 * n for n in range(30)))
-    profile.reached = {"nd": 3, "rm": 12}
-    fields = msgspec.msgpack.decode(profile.to_bytes())
-    *older, _ = fields
-    older[0], older[ProfileWire.__struct_fields__.index("reached")] = 1, profile.reached
-    at = ProfileWire.__struct_fields__.index("windows")
-    older[at] = [older[at][0], *(window[:5] for window in older[at][1:])]
-    older[at + 1] = [older[at + 1][0], *(heights[:3] for heights in older[at + 1][1:])]
-    again = Profile.from_bytes(msgspec.msgpack.encode(older), 0)
-    assert in_order(again.to_bytes()) == in_order(profile.to_bytes())
-
-
 def test_samples_are_the_latest_and_few() -> None:
     profile = Profile(MIDNIGHT_S, 0)
     for n in range(100):
@@ -234,5 +220,5 @@ def test_samples_are_the_latest_and_few() -> None:
 def test_state_of_a_newer_version_is_refused_by_name() -> None:
     fields = msgspec.msgpack.decode(Profile(MIDNIGHT_S, 0).to_bytes())
     fields[0] += 1
-    with pytest.raises(StateVersionError, match="profile of version 3; this pairwatch knows up to"):
+    with pytest.raises(StateVersionError, match="profile of version 4; this pairwatch knows up to"):
         Profile.from_bytes(msgspec.msgpack.encode(fields), 0)
