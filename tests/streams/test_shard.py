@@ -152,9 +152,16 @@ def test_a_decision_ends_once_event_time_has_passed_it_for_certain(
     assert state.expire() == []
 
 
-def test_state_of_a_newer_version_is_refused() -> None:
-    rows = {b"m": msgspec.msgpack.encode([STATE_VERSION + 1, {"in": "another form"}])}
-    with pytest.raises(OperatorError, match="run the newer pairwatch again"):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (STATE_VERSION + 1, "run the newer pairwatch again"),
+        (STATE_VERSION - 1, "start with another kafka.group and an empty state.directory"),
+    ],
+)
+def test_state_of_another_version_is_refused(version: int, remedy: str) -> None:
+    rows = {b"m": msgspec.msgpack.encode([version, {"in": "another form"}])}
+    with pytest.raises(OperatorError, match=remedy):
         shard(rows)
 
 
