@@ -21,6 +21,7 @@ from models.population_state import (
     Rows,
     Slots,
     pack,
+    tally,
     unpack,
 )
 
@@ -255,9 +256,8 @@ class Popularity:
             self._untold.frombytes(readers.tobytes())
             self._packed = b""
 
-    def _add_all(self, slots: Slots) -> None:
-        """Count a reader for each of these slots."""
-        slots, more = np.unique(slots, return_counts=True)
+    def _add_all(self, slots: Slots, more: npt.NDArray[np.integer]) -> None:
+        """Count so many readers more for each of these slots, which are distinct."""
         at, counts = slots.astype(np.intp), np.frombuffer(self._readers, dtype=np.uint8)
         before = counts.take(at)
         after = np.minimum(before + more, _READERS_MAX).astype(np.uint8)
@@ -305,13 +305,12 @@ class Popularity:
         ValueError
             These are no readings.
         """
-        slots = unpack(readings.readers)
-        in_shape = len(readings.read) == CLASSES and min(readings.read) >= 0
-        if not in_shape or (len(slots) and slots.max() >= SLOTS):
+        slots, distinct, times = tally(readings.readers)
+        if len(readings.read) != CLASSES or min(readings.read) < 0:
             raise ValueError("readings of another shape than ours")
         self._gather()
         self._rows.note(slots << np.uint32(8))
-        self._add_all(slots)
+        self._add_all(distinct, times)
         self._halve_if_full()
         self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
         self._reads += sum(readings.read)
@@ -335,7 +334,8 @@ class Popularity:
             offered = self._offered[c] + _BELIEF_READS * copied
             honest = self._read[c] + _BELIEF_READS * copied
             if offered and honest:
-                ratio = _DECIBANS * math.log(offered / honest)
+                # Not of the quotient, which is 0 where a class has had no pairs for long.
+                ratio = _DECIBANS * (math.log(offered) - math.log(honest))
                 self._evidence[c] = min(max(ratio, -_EVIDENCE_MAX), _EVIDENCE_MAX)
                 self._copier_evidence += copied * self._evidence[c]
             else:
@@ -431,7 +431,7 @@ class Popularity:
                 some = some[1:]
             slots, marks = (some & np.uint32(_MET - 1)) >> np.uint32(8), some & np.uint32(0xFF)
             np.frombuffer(self._last, dtype=np.uint8)[slots[marks > 0]] = marks[marks > 0]
-            self._add_all(slots[some < _MET])
+            self._add_all(*np.unique(slots[some < _MET], return_counts=True))
 
 
 def _count_of_each(readers: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

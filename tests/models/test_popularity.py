@@ -221,6 +221,16 @@ def test_an_account_is_still_known_for_what_it_read_last_when_others_are_told_of
     assert listener.evidence(5, 9) is None
 
 
+def test_a_class_without_pairs_for_long_says_something_all_the_same() -> None:
+    popularity = Popularity()
+    popularity.learn((1,), 1)
+    popularity.merge(Readings(pack(array("I")), [0, 600] + [0] * 7), CATALOGUE)
+    popularity.learn((1,), 2)  # now no pair has had one reader
+    for _ in range(1_000):  # until the last number above zero is passed
+        popularity.merge(Readings(pack(array("I")), [0, 12_800] + [0] * 7), CATALOGUE)
+        assert min(popularity.tenths) >= -120
+
+
 def test_what_is_told_has_a_bound() -> None:
     popularity = Popularity()
     for pair in range(100_000):
