@@ -262,6 +262,14 @@ class Checkpoints:
             tp.partition,
         )
 
+    def due(self, tps: set[TP]) -> set[TP]:
+        """Return those of these partitions whose next checkpoint is not better put off."""
+        return {
+            tp
+            for tp in tps
+            if (shard := self._shards.get(tp)) is None or not shard.puts_off(self._accounts_max)
+        }
+
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable; return the offsets to commit."""
         if self._failed:

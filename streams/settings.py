@@ -180,6 +180,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a worker keeps its tables, and how often it makes them durable."""
 
     directory: str = "./pairwatch-data"
+    #: Four times as long while a partition catches up.
     checkpoint_interval_s: PositiveFloat = 1.0
     #: Live profiles at most; the rest wait on disk, and new ones for a checkpoint if need be.
     accounts_in_memory_max: PositiveInt = 200_000

@@ -45,6 +45,9 @@ NOTICES_WAITING_MAX = 10_000
 #: Records judged beyond what is durable, at most: what a successor may have to judge again before
 #: it hears of anything new. Some seconds' worth for a busy worker.
 JUDGED_AHEAD_MAX = 50_000
+#: Checkpoints in a row that a partition puts off at most while it catches up: four take a twelfth
+#: off what an event costs, as accounts are written once for all that they did in between.
+_PUT_OFF_MAX = 3
 #: Live groups in each partition: most have one member and take a kilobyte, the largest 64.
 GROUPS_LIVE_MAX = 10_000
 #: Of what may be live, the part that a checkpoint makes room for: what is new can't be let go of
@@ -175,6 +178,8 @@ class Shard:
         self._waiting: deque[tuple[int, Notice]] = deque()
         #: Where to read on in the notices' log, and where a successor would have to.
         self._notices_read = self._resume = marker.resume if marker else 0
+        #: Checkpoints that were put off since the last one.
+        self._put_off = 0
         #: Set when notices have come; whoever waits for some clears it first.
         self.arrived = asyncio.Event()
         #: Whether a batch is being judged, or waits for other partitions.
@@ -339,8 +344,28 @@ class Shard:
         """Return the keys whose decision was lifted, once it is durable that it was; each once."""
         return self.detector.docket.in_force.take_lifted()
 
+    def puts_off(self, accounts_max: int) -> bool:
+        """Whether to judge on instead of cutting a checkpoint now; some times in a row at most.
+
+        So it is where more requests wait than were judged since the last one, and nothing else
+        waits for it: who catches up is done the sooner, and a crash costs less than the lag is.
+        """
+        ends, judged = self._log_ends(), self.offset - self.durable[0]
+        behind = ends[0] - self.offset if ends is not None else 0
+        room = (_kept_of(accounts_max) + accounts_max) // 2
+        self._put_off += 1
+        return (
+            self._put_off <= _PUT_OFF_MAX
+            and 0 < judged < behind
+            and self.ahead < JUDGED_AHEAD_MAX // 2
+            and self.detector.live_accounts < room
+            and self.groups.live_groups < (_kept_of(GROUPS_LIVE_MAX) + GROUPS_LIVE_MAX) // 2
+            and not (self._waiting or self.owes_notices or self.detector.docket.in_force.lifted)
+        )
+
     def begin_checkpoint(self) -> Checkpoint | None:
         """Encode what changed since the last one; `None` if nothing did and nothing is due."""
+        self._put_off = 0
         due = self._notices_due
         lifts = bool(self.detector.docket.in_force.lifted) and self._hears_news
         if self._waiting and self._hears_news:

@@ -16,6 +16,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
+from mode.services import Service
 from mode.utils.futures import notify
 from mode.utils.queues import FlowControlEvent
 
@@ -69,6 +70,9 @@ class Flow(FlowControlEvent):  # type: ignore[misc]
 
 class Checkpointer(Protocol):
     """Makes work durable and says what may be committed."""
+
+    def due(self, tps: set[TP]) -> set[TP]:
+        """Return those of these partitions whose work had better be made durable now."""
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable.
@@ -233,9 +237,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         notify(self._waiting_for_ack)
         return True
 
-    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Make the work durable, then commit it."""
-        offsets = await self.app.checkpointer.checkpoint(set(self.assignment()))
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _commit_handler(self) -> None:
+        """Commit again and again what is due; ends and rebalances commit everything."""
+        await self.sleep(self.commit_interval)
+        async for _ in self.itertimer(self.commit_interval, name="commit"):
+            await self.commit(self.app.checkpointer.due(set(self.assignment())))
+
+    async def force_commit(
+        self, topics: set[TP] | None = None, start_new_transaction: bool = True
+    ) -> bool:
+        """Make the work of these partitions, by default of all, durable; then commit it."""
+        tps = set(self.assignment()) if topics is None else topics
+        offsets = await self.app.checkpointer.checkpoint(tps)
         if not offsets or not await self._commit_offsets(offsets):
             return False
         self.app.checkpointer.committed(offsets)

@@ -133,6 +133,56 @@ def test_what_is_new_waits_for_a_checkpoint_once_memory_has_no_room() -> None:
     assert {f"{kind}{n}0".encode() for kind in ("ap", "gorg:o") for n in range(at)} <= rows.keys()
 
 
+def views(count: int, accounts: int = 1) -> list[Request]:
+    return [
+        Request(START_S + n, f"v{n}", f"a{n % accounts}", "view", [f"p{n}"]) for n in range(count)
+    ]
+
+
+def test_who_catches_up_judges_on_and_is_durable_after_some_time_all_the_same() -> None:
+    rows: dict[bytes, bytes] = {}
+    state = shard(rows, log_end=1_000_000)
+    checkpointed = []
+    for end in range(100, 1_700, 100):
+        observe(state, views(end))
+        if not state.puts_off(1_000):
+            checkpoint(state, rows)
+            checkpointed.append(end)
+    assert checkpointed == [400, 800, 1_200, 1_600]
+    near_the_end = shard(rows, log_end=3_000)
+    assert resume_offsets(rows.get)[0] == 1_600
+    observe(near_the_end, views(2_200))
+    assert near_the_end.puts_off(1_000)
+    observe(near_the_end, views(2_400))
+    assert not near_the_end.puts_off(1_000)
+
+
+def test_nobody_waits_for_what_is_put_off() -> None:
+    assert not shard({}, log_end=1_000_000).puts_off(1_000), "nothing was judged"
+    state = shard({}, log_end=1_000_000)
+    observe(state, views(100))
+    release = Release(
+        id="n",
+        by="mira",
+        why="a test",
+        issued_at=rfc3339(START_S),
+        subject=Subject("account", "a0"),
+    )
+    state.receive([(0, release)], 1)
+    assert not state.puts_off(1_000)
+    crowded = shard({}, log_end=1_000_000)
+    observe(crowded, views(4_500, accounts=4_500))
+    assert crowded.has_room(10_000)
+    assert crowded.puts_off(10_000)
+    assert crowded.has_room(5_100)
+    assert not crowded.puts_off(5_000)
+    busy = shard({}, log_end=1_000_000)
+    busy.judge(views(1), [0], 24_000)
+    assert busy.puts_off(1_000)
+    busy.judge([], [], 25_000)
+    assert not busy.puts_off(1_000)
+
+
 def test_a_decision_ends_once_event_time_has_passed_it_for_certain(
     requests: list[Request],
 ) -> None:
