@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from array import array
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import zstandard
 
 from models.population_state import GetRow, Rows, Slots
 
@@ -58,7 +58,7 @@ class PopularityRows:
             self._obsolete = [self._change_key(n) for n in range(self._change_rows)]
             self._copy += 1
             self._change_rows = 0
-            whole = zlib.compress(readers + last, level=1)
+            whole = zstandard.compress(readers + last, level=1)
             parts = range(0, len(whole), _ROW_BYTES_MAX)
             self._copy_rows = len(parts)
             for n, start in enumerate(parts):
@@ -80,11 +80,14 @@ class PopularityRows:
         Raises
         ------
         ValueError
-            A row is missing; of one of the changes as they are read.
+            A row is missing, of one of the changes as they are read; or they are no copy.
         """
         self._copy, self._copy_rows, self._change_rows = place
         parts = [_row(get, self._copy_key(n)) for n in range(self._copy_rows)]
-        whole = bytearray(zlib.decompress(b"".join(parts))) if parts else None
+        try:
+            whole = bytearray(zstandard.decompress(b"".join(parts))) if parts else None
+        except zstandard.ZstdError as error:
+            raise ValueError(f"the pairs' popularity: {error}") from None
         changes = (
             np.frombuffer(_row(get, self._change_key(n)), dtype=np.uint32)
             for n in range(self._change_rows)

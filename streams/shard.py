@@ -35,7 +35,7 @@ from streams.settings import Logs
 from streams.transport import BATCH_RECORDS_MAX
 
 #: Version of the marker and the row headers; profiles carry their own.
-STATE_VERSION = 3
+STATE_VERSION = 4
 #: What an operator can do about state that this code does not know.
 NEWER_STATE_REMEDY = (
     "run the newer pairwatch again, or start with another kafka.group and an empty state.directory"

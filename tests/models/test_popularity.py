@@ -266,6 +266,19 @@ def test_readings_that_are_none_are_refused_and_nothing_is_learned(readings: Rea
 
 
 @pytest.mark.usefixtures("small")
+def test_rows_that_are_none_are_refused() -> None:
+    popularity, store = experienced(2_000), Store()
+    for reader in range(5):  # until a whole copy is written
+        popularity.learn((1,), reader)
+        store.write(*popularity.snapshot())
+    (copy,) = (key for key in store.rows if key.startswith(b"copy"))
+    for row in (b"", b"nonsense", store.rows[copy][:-1]):
+        store.rows[copy] = row
+        with pytest.raises(ValueError, match="popularity"):
+            store.restored()
+
+
+@pytest.mark.usefixtures("small")
 def test_what_was_merged_and_what_is_untold_outlive_a_restart() -> None:
     popularity, teller, store = Popularity(), Popularity(), Store()
     for part in range(40):
