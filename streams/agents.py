@@ -42,6 +42,8 @@ log = logging.getLogger("pairwatch")
 
 Handler = Callable[[App, TP, list[Any]], Awaitable[None]]
 
+_OFFSET, _TIMESTAMP, _VALUE = attrgetter("offset"), attrgetter("timestamp"), attrgetter("value")
+
 
 def attach(app: App) -> None:
     """Give the application its agents."""
@@ -166,10 +168,10 @@ async def _requests(
 ) -> tuple[list[Request], list[int]]:
     """Return the requests among some records, and where they stand; set aside what is none."""
     if not app.skipped:
-        earliest_s = min((record.timestamp for record in records), default=0) / 1_000
-        values = [record.value or b"" for record in records]
+        earliest_s = min(map(_TIMESTAMP, records), default=0) / 1_000
+        values = [value or b"" for value in map(_VALUE, records)]
         if (usual := decode_requests(values, min(earliest_s, now_s))) is not None:
-            return usual, [record.offset for record in records]
+            return usual, list(map(_OFFSET, records))
     requests: list[Request] = []
     offsets: list[int] = []
     for record in records:
@@ -190,7 +192,7 @@ async def _send(
     """Send what came of some records: decisions, ends of decisions, and what was learned."""
     pending: list[Pending] = []
     for decision in seen.decisions:
-        at = bisect_left(records, decision.evidence.source.offset, key=attrgetter("offset"))
+        at = bisect_left(records, decision.evidence.source.offset, key=_OFFSET)
         pending += await publish(app, decision, arrived_s(records[at], now_s))
     pending += await publish_ends(app, shard.expire())
     pending += await _tell_links(app, seen.activities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from models.request import Request
 
@@ -17,7 +17,7 @@ class Homes:
     def __init__(self) -> None:
         self._partitions: dict[str, int] = {}
 
-    def misrouted(self, requests: Iterable[Request], partition: int) -> int:
+    def misrouted(self, requests: Sequence[Request], partition: int) -> int:
         """Take note of requests of a partition; return how many belong to another one.
 
         >>> view = lambda account: Request(1e9, "r", account, "view")
@@ -27,11 +27,9 @@ class Homes:
         >>> homes.misrouted([view("bob"), view("bob"), view("eve")], 1)
         2
         """
-        known, accounts = self._partitions, [request.account_id for request in requests]
-        count = 0
-        if set(map(known.get, accounts)) != {partition}:  # hardly ever, once they are known
-            for account_id in accounts:
-                count += known.setdefault(account_id, partition) != partition
+        known, accounts = self._partitions, {request.account_id for request in requests}
+        strays = {a for a in accounts if known.setdefault(a, partition) != partition}
+        count = sum(request.account_id in strays for request in requests) if strays else 0
         if len(known) > ACCOUNTS_MAX:
             known.clear()
         return count

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -56,6 +57,7 @@ _ROOM_SHARE = 0.2
 #: One account's clock may be this far ahead of everybody's; nothing is lifted early because of it.
 _EXPIRY_MARGIN_S = TS_AHEAD_MAX_S
 _MARKER_KEY = b"m"
+_TS = attrgetter("ts")
 #: Begins the keys of the population's own rows.
 _POPULATION = b"p"
 #: What has two rows: an account's profile, what it chose, a group, what the operators said.
@@ -212,7 +214,7 @@ class Shard:
         seen = self.detector.observe(requests, offsets)
         reached = offsets[seen.taken] if seen.taken < len(requests) else end
         self.offset = max(self.offset, reached)
-        latest_s = max((request.ts for request in requests[: seen.taken]), default=0.0)
+        latest_s = max(map(_TS, requests[: seen.taken]), default=0.0)
         self.watermark_s = max(self.watermark_s, latest_s)
         return seen
 
