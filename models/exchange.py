@@ -16,9 +16,11 @@ from models.signals import HOUR_S
 EPOCH_S = HOUR_S
 #: Told in one epoch, taken in as many later.
 DELAY = 2
-#: A partition without requests takes nothing in, and keeps the latest day of what it was told: at
-#: most 100 KB an hour from each other one. Where there are requests the others wait, long before.
-_INBOX_EPOCHS = 24
+#: Of what was told while there were no requests the latest day is taken in, and some more kept, at
+#: most 100 KB an hour from each other one. Counted by what was told, not by its time: hours in which
+#: nobody did anything may lie between, and whoever judges a request anew has been told more by then.
+#: That is little more: where there are requests, the others wait.
+_TAKEN_MAX, _KEPT_MAX = 24, 32
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -79,9 +81,9 @@ class Exchange:
         self._excused.discard(digest.partition)
         if digest.through > self._merged.get(digest.partition, -1):
             self._inbox[digest.through, digest.partition] = digest.learned, place
-            for key in [k for k in self._inbox if k[1] == digest.partition]:
-                if key[0] <= digest.through - _INBOX_EPOCHS:
-                    del self._inbox[key]
+            told = sorted(key for key in self._inbox if key[1] == digest.partition)
+            for key in told[:-_KEPT_MAX]:
+                del self._inbox[key]
 
     def tell(self, ts: float, learned: bytes | None) -> Digest:
         """Return what to tell the others as a request at `ts` begins an epoch."""
@@ -113,9 +115,13 @@ class Exchange:
         self._epoch = int(ts // EPOCH_S)
         self.next_s = (self._epoch + 1) * EPOCH_S
         due = sorted(key for key in self._inbox if key[0] <= self._epoch - DELAY)
+        told: dict[int, list[int]] = {}
         for through, partition in due:
-            self._merged[partition] = max(self._merged.get(partition, -1), through)
-        return [learned for key in due if (learned := self._inbox.pop(key)[0])]
+            told.setdefault(partition, []).append(through)
+        for partition, throughs in told.items():
+            self._merged[partition] = throughs[-1]
+        learned = {key: self._inbox.pop(key)[0] for key in due}
+        return [learned[t, p] for t, p in due if learned[t, p] and t in told[p][-_TAKEN_MAX:]]
 
     @property
     def oldest_place(self) -> int | None:

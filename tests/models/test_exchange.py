@@ -121,9 +121,24 @@ def test_one_partition_waits_for_nobody() -> None:
     assert alone.lacking(MIDNIGHT_S) == []
 
 
-def test_a_partition_without_requests_keeps_the_latest_day_of_what_it_is_told() -> None:
+def test_a_partition_without_requests_takes_in_the_latest_day_of_what_it_was_told() -> None:
     exchange = Exchange(0, 2)
     for hour in range(1_000):
-        exchange.receive(Digest(1, hour, b"learned"), hour)
-    assert exchange.oldest_place == 1_000 - 24
-    assert len(exchange.begin_epoch(1_001 * EPOCH_S)) == 24
+        exchange.receive(Digest(1, hour, bytes([hour % 251])), hour)
+    assert exchange.oldest_place == 1_000 - 32
+    expected = [bytes([hour % 251]) for hour in range(976, 1_000)]
+    assert exchange.begin_epoch(1_001 * EPOCH_S) == expected
+
+
+@pytest.mark.parametrize("ahead", range(6))
+def test_who_judges_a_request_anew_takes_in_the_same_whatever_it_has_been_told_since(
+    ahead: int,
+) -> None:
+    # After a quiet weekend, and after a night without requests of its own.
+    for hours in ([10, 11, 80, 81], [*range(50)]):
+        exchange = Exchange(0, 2)
+        due = hours.index(11) + 1 if len(hours) < 20 else 40
+        for hour in hours[: due + ahead]:
+            exchange.receive(Digest(1, hour, bytes([hour])), hour)
+        taken_in = exchange.begin_epoch((hours[due - 1] + 2) * EPOCH_S)
+        assert taken_in == [bytes([hour]) for hour in hours[:due][-24:]]
