@@ -16,10 +16,10 @@ from models.signals import HOUR_S
 EPOCH_S = HOUR_S
 #: Told in one epoch, taken in as many later.
 DELAY = 2
-#: Of what was told while there were no requests the latest day is taken in, and some more kept, at
-#: most 100 KB an hour from each other one. Counted by what was told, not by its time: hours in which
-#: nobody did anything may lie between, and whoever judges a request anew has been told more by then.
-#: That is little more: where there are requests, the others wait.
+#: Of what was told while there were no requests the latest day is taken in and some more kept, at
+#: most 100 KB an hour from each other one. It is counted by what was told, not by its time: hours
+#: in which nobody did anything may lie between. And whoever judges a request anew has been told
+#: more by then, but little more: where there are requests, the others wait.
 _TAKEN_MAX, _KEPT_MAX = 24, 32
 
 
@@ -74,11 +74,19 @@ class Exchange:
         self._inbox: dict[tuple[int, int], tuple[bytes, int]] = {}
 
     def receive(self, digest: Digest, place: int) -> None:
-        """Keep what another partition says until it is due; `place` is its offset in the log."""
+        """Heed what another partition says; `place` is its offset in the log.
+
+        Whom others wait for says so at once. Who needs not be waited for may be heard of early or
+        late: where requests are judged anew it must be at the same point.
+        """
         if digest.idle:
             self._excused.add(digest.partition)
-            return
-        self._excused.discard(digest.partition)
+        else:
+            self._excused.discard(digest.partition)
+            self.keep(digest, place)
+
+    def keep(self, digest: Digest, place: int) -> None:
+        """Keep what another partition has learned until it is due, and nothing twice."""
         if digest.through > self._merged.get(digest.partition, -1):
             self._inbox[digest.through, digest.partition] = digest.learned, place
             told = sorted(key for key in self._inbox if key[1] == digest.partition)
@@ -105,6 +113,10 @@ class Exchange:
         for through, partition in self._inbox:
             heard[partition] = max(heard.get(partition, -1), through)
         return [p for p in self._others if heard.get(p, -1) < due and p not in self._excused]
+
+    def is_excused(self, partition: int) -> bool:
+        """Whether nobody waits for this one."""
+        return partition in self._excused
 
     def excuse(self, partitions: list[int]) -> None:
         """Wait for these no more until they speak again."""

@@ -147,13 +147,14 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
     lacking: list[int] = []
     while at < len(requests) or shard.offset < offsets[-1]:
         if lacking:
-            await wait_for_others(app, tp, shard, lacking)
+            await app.checkpointer.sent(tp, await wait_for_others(app, tp, shard, lacking))
         await settle_owed(app, tp)
         await app.checkpointer.wait_for_room(tp)
         async with app.checkpointer.working(tp):
             if app.checkpointer.shard(tp) is not shard:
                 return  # the partition is somebody else's
             await app.checkpointer.settle_notices(tp)
+            shard.arrived.clear()
             seen = shard.judge(requests[at:], offsets[at:-1], offsets[-1])
             done, at, lacking = requests[at : at + seen.taken], at + seen.taken, seen.lacking
             await app.checkpointer.sent(tp, await _send(app, shard, seen, fresh, now_s))

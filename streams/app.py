@@ -25,6 +25,7 @@ from streams.lanes import Lanes
 from streams.metrics import Metrics
 from streams.outbox import PRODUCE_TIMEOUT_S, Outbox
 from streams.recovery import BulkTableManager
+from streams.rows import Reach
 from streams.settings import Kafka, Settings
 from streams.shard import Shard
 from streams.state_log import StateLog
@@ -110,11 +111,12 @@ class App(faust.App):  # type: ignore[misc]
             self.checkpointer.add_shard(tp, shard)
         return shard
 
-    def _log_ends(self, partition: int) -> tuple[int, int] | None:
+    def _log_ends(self, partition: int) -> Reach | None:
         logs = self.settings.topics.logs
-        requests = self.log_end(TP(logs.requests, partition))
-        activity = self.log_end(TP(logs.link_activity, partition))
-        return None if requests is None or activity is None else (requests, activity)
+        requests, activity, notices = (self.log_end(TP(topic, partition)) for topic in logs)
+        if requests is None or activity is None or notices is None:
+            return None
+        return requests, activity, notices
 
     def assignment_of_accounts(self) -> list[TP]:
         """Return the partitions that this worker judges."""

@@ -161,17 +161,23 @@ async def tell_others(app: App, digests: list[Digest]) -> list[Pending]:
     topic = app.settings.topics.notices
     pending: list[Pending] = []
     for digest in digests:
-        told = _DIGEST.pack(_DIGEST_MARK, digest.partition, digest.through, digest.idle)
-        row = Row(b"digest", told + digest.learned)
+        row = _row(digest)
         for other in range(app.settings.topics.partitions):
             if other != digest.partition:
                 pending += await app.outbox.send_rows(topic, other, [row])
     return pending
 
 
-async def wait_for_others(app: App, tp: TP, shard: Shard, lacking: list[int]) -> None:
-    """Wait until other partitions have told something, and not for ever."""
-    shard.arrived.clear()
+def _row(digest: Digest) -> Row:
+    told = _DIGEST.pack(_DIGEST_MARK, digest.partition, digest.through, digest.idle)
+    return Row(b"digest", told + digest.learned)
+
+
+async def wait_for_others(app: App, tp: TP, shard: Shard, lacking: list[int]) -> list[Pending]:
+    """Wait until other partitions have told something since `shard.arrived` was cleared.
+
+    Not for ever: then the partition is told, by a notice, to go on without them.
+    """
     try:
         async with asyncio.timeout(_OTHERS_TIMEOUT_S):
             await shard.arrived.wait()
@@ -184,7 +190,10 @@ async def wait_for_others(app: App, tp: TP, shard: Shard, lacking: list[int]) ->
             ", ".join(map(str, lacking)),
             _OTHERS_TIMEOUT_S,
         )
-        shard.detector.exchange.excuse(lacking)
+        shard.arrived.clear()
+        rows = [_row(Digest(other, 0, b"", idle=True)) for other in lacking]
+        return await app.outbox.send_rows(app.settings.topics.notices, tp.partition, rows)
+    return []
 
 
 async def tell_when_idle(app: App) -> None:

@@ -12,6 +12,7 @@ New ones wait until all is judged again that may have been judged before.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
@@ -120,8 +121,8 @@ class Shard:
     get
         Reads a row of this partition's table.
     log_ends
-        Returns the offsets after the last request and the last link activity, as of any time
-        since this worker was given the partition; `None` while they aren't known.
+        Returns the offset after the last record of each log, as of any time since this worker was
+        given the partition; `None` while they aren't known.
 
     Raises
     ------
@@ -137,7 +138,7 @@ class Shard:
         partition: int,
         partitions: int,
         get: Get,
-        log_ends: Callable[[], tuple[int, int] | None],
+        log_ends: Callable[[], Reach | None],
     ) -> None:
         marker = _read_marker(get)
         if marker and marker.source not in ("", logs.requests):
@@ -170,19 +171,23 @@ class Shard:
         self.partition = partition
         self._source, self._notices_topic = logs.requests, logs.notices
         self._log_ends = log_ends
-        #: Up to which records may have been judged by whoever had the partition before.
-        self._judged_before = (
+        #: Up to which records may have been judged, and notices read, by whoever had the partition
+        #: before.
+        self._done_before: Reach = (
             self.offset + JUDGED_AHEAD_MAX,
             self.activity + JUDGED_AHEAD_MAX,
+            sys.maxsize,
         )
+        #: Whether the next request waits for what other partitions have learned.
+        self._lacks = False
         #: Up to which notices come before the next record.
         self._notices_due = marker.notices_due if marker else 0
-        self._waiting: deque[tuple[int, Notice]] = deque()
+        self._waiting: deque[tuple[int, Notice | Digest]] = deque()
         #: Where to read on in the notices' log, and where a successor would have to.
         self._notices_read = self._resume = marker.resume if marker else 0
         #: Checkpoints that were put off since the last one.
         self._put_off = 0
-        #: Set when notices have come; whoever waits for some clears it first.
+        #: Set when notices have come or are applied; whoever waits for some clears it first.
         self.arrived = asyncio.Event()
         #: Whether a batch is being judged, or waits for other partitions.
         self.is_busy = False
@@ -212,6 +217,7 @@ class Shard:
             The offset after them all.
         """
         seen = self.detector.observe(requests, offsets)
+        self._lacks = bool(seen.lacking)
         reached = offsets[seen.taken] if seen.taken < len(requests) else end
         self.offset = max(self.offset, reached)
         latest_s = max(map(_TS, requests[: seen.taken]), default=0.0)
@@ -231,6 +237,10 @@ class Shard:
     def receive(self, notices: Iterable[tuple[int, Notice | Digest]], next_offset: int) -> None:
         """Keep notices (with their offsets) for the next cut, and digests for their time.
 
+        A digest that others wait for is heard at once, as they go on only then. That somebody
+        need not be waited for, and what it says then, are notices: otherwise it would depend on
+        how soon each is read what is known at a request.
+
         Parameters
         ----------
         notices
@@ -239,12 +249,28 @@ class Shard:
             That of the first notice that has not been read yet.
         """
         for offset, notice in notices:
+            if offset < self._notices_read:
+                continue
             if isinstance(notice, Digest):
-                self.detector.receive(notice, offset)
-            elif offset >= max(self.notices, self._notices_read):
+                if notice.partition == self.partition:
+                    continue
+                if offset < self.notices:  # whether it is waited for is part of the state
+                    if not notice.idle:
+                        self.detector.exchange.keep(notice, offset)
+                    continue
+                if not (notice.idle or self._is_heard_late(notice.partition)):
+                    self.detector.exchange.receive(notice, offset)
+                    continue
+            if offset >= self.notices:
                 self._waiting.append((offset, notice))
         self._notices_read = max(self._notices_read, next_offset)
         self.arrived.set()
+
+    def _is_heard_late(self, partition: int) -> bool:
+        """Whether nobody waits for a partition, or what it said last waits for the next cut."""
+        return self.detector.exchange.is_excused(partition) or any(
+            isinstance(each, Digest) and each.partition == partition for _, each in self._waiting
+        )
 
     def falls_idle(self, log_end: int | None, now_s: float, after_s: float) -> bool:
         """Whether nothing has been added to the log for some time; said once each time.
@@ -322,6 +348,9 @@ class Shard:
         waiting = self._waiting
         while waiting and waiting[0][0] < self._notices_due:
             offset, notice = waiting.popleft()
+            if isinstance(notice, Digest):
+                self.detector.exchange.receive(notice, offset)
+                continue
             source = Source(self._notices_topic, self.partition, offset)
             docket = self.detector.docket
             is_new = not docket.steering.has_heard(notice.id)
@@ -332,6 +361,7 @@ class Shard:
                 docket.hold(answer)
                 decisions.append(answer)
         self.notices = max(self.notices, self._notices_due)
+        self.arrived.set()  # somebody may not need to be waited for any more
         return decisions
 
     def expire(self) -> list[str]:
@@ -414,14 +444,17 @@ class Shard:
     @property
     def _hears_news(self) -> bool:
         """Whether everything is judged again that may have been judged, and published, before."""
-        requests, activity = self._judged_before
+        requests, activity, notices = self._done_before
         # Asked again, as a log's end is found out to be a gap once all before it has been read.
         if (ends := self._log_ends()) is not None:
-            self._judged_before = requests, activity = (
+            self._done_before = requests, activity, notices = (
                 min(requests, ends[0]),
                 min(activity, ends[1]),
+                min(notices, ends[2]),
             )
-        return self.offset >= requests and self.activity >= activity
+        # Who lacks what others have learned, though all is read that was said before, did then.
+        all_again = self.offset >= requests or (self._lacks and self._notices_read >= notices)
+        return all_again and self.activity >= activity
 
     def end_checkpoint(self, checkpoint: Checkpoint, accounts_max: int) -> None:
         """Take note that a checkpoint is durable, and make room; see `has_room`."""

@@ -34,7 +34,7 @@ _EACH = 4
 
 
 def shard() -> Shard:
-    return Shard(Settings().detection(), "1", LOGS, 0, 1, lambda _: None, lambda: (0, 0))
+    return Shard(Settings().detection(), "1", LOGS, 0, 1, lambda _: None, lambda: (0, 0, 0))
 
 
 def resident_bytes() -> int:

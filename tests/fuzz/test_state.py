@@ -21,7 +21,7 @@ _STATE_COSTS = 30
 def state() -> dict[bytes, bytes]:
     """Return the rows of a partition's state as a worker leaves them."""
     rows: dict[bytes, bytes] = {}
-    shard = Shard(Settings().detection(), "1", LOGS, 0, 1, rows.get, lambda: (0, 0))
+    shard = Shard(Settings().detection(), "1", LOGS, 0, 1, rows.get, lambda: (0, 0, 0))
     chance = random.Random(1)
     requests = [
         Request(NOW_S + n, f"r{n}", f"a{chance.randrange(3)}", "view", [f"p{n}"])
@@ -45,7 +45,7 @@ def test_any_row_of_state_is_taken_up_or_refused(feed: Feed, inputs: int) -> Non
     def take_up(key: bytes, data: bytes) -> None:
         rows = {**whole, key: data}
         try:
-            shard = Shard(Settings().detection(), "1", LOGS, 0, 1, rows.get, lambda: (0, 0))
+            shard = Shard(Settings().detection(), "1", LOGS, 0, 1, rows.get, lambda: (0, 0, 0))
             end = 10_000 + len(next_request)
             shard.judge(next_request, range(10_000, end), end)
         except (OperatorError, StateError):

@@ -78,7 +78,7 @@ def with_state(app: App, partition: int = 0) -> TP:
         tp.partition,
         1,
         {}.get,
-        lambda: (0, 0),
+        lambda: (0, 0, 0),
     )
     shard.detector.exchange.excuse([0])  # there is nobody here to wait for
     app.checkpointer.add_shard(tp, shard)

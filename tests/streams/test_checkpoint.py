@@ -105,7 +105,7 @@ def judge(
 ) -> Shard:
     shard = checkpoints.shard(tp)
     if shard is None:
-        shard = Shard(DetectionConfig(), "1", LOGS, 0, 1, broker.rows.get, lambda: (0, 0))
+        shard = Shard(DetectionConfig(), "1", LOGS, 0, 1, broker.rows.get, lambda: (0, 0, 0))
         checkpoints.add_shard(tp, shard)
     at = shard.offset
     shard.judge([Request(1e9, f"r{at}", account_id, "view")], [at], at + 1)

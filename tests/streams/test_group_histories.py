@@ -84,7 +84,7 @@ class World:
 
     def _start(self) -> Shard:
         config = DetectionConfig(mode="enforce")
-        return Shard(config, "1", LOGS, 0, 1, self._rows.get, lambda: (0, 0))
+        return Shard(config, "1", LOGS, 0, 1, self._rows.get, lambda: (0, 0, 0))
 
     def go_on(self, count: int) -> None:
         """Judge what comes next in the logs."""

@@ -29,7 +29,7 @@ LOGS = Logs("requests", "link-activity", "notices")
 def shard(rows: dict[bytes, bytes], log_end: int = 0) -> Shard:
     # With so much to spend copiers are found out whatever operators say about others.
     config = DetectionConfig(false_throttles_per_1000_account_days=100)
-    return Shard(config, "1", LOGS, 0, 1, rows.get, lambda: (log_end, 0))
+    return Shard(config, "1", LOGS, 0, 1, rows.get, lambda: (log_end, 0, 0))
 
 
 def write(rows: dict[bytes, bytes], written: list[Row]) -> None:
@@ -313,11 +313,11 @@ def test_what_is_said_waits_for_no_record_where_the_log_turns_out_to_end_with_a_
     state = shard(rows)
     observe(state, requests[:100])
     checkpoint(state, rows)
-    ends = [(101, 0)]
+    ends = [(101, 0, 1)]
     state = Shard(DetectionConfig(), "1", LOGS, 0, 1, rows.get, lambda: ends[-1])
     state.receive([(0, said(0, random.Random(1)))], 1)
     assert state.begin_checkpoint() is None  # the record at 100 may have been judged before
-    ends.append((100, 0))
+    ends.append((100, 0, 1))
     begun = state.begin_checkpoint()
     assert begun is not None
     assert begun.notices_due == 1
@@ -345,11 +345,10 @@ def test_what_partitions_tell_each_other_in_a_quiet_night_keeps_nobody_waiting(
     requests: list[Request],
 ) -> None:
     rows: dict[bytes, bytes] = {}
-    state = Shard(DetectionConfig(), "1", LOGS, 0, 2, rows.get, lambda: (0, 0))
-    state.detector.exchange.excuse([1])  # has never said anything
+    state = Shard(DetectionConfig(), "1", LOGS, 0, 2, rows.get, lambda: (0, 0, 0))
+    state.receive([(0, Digest(partition=1, through=10**6, learned=b""))], 1)
     observe(state, requests[:100])
     checkpoint(state, rows)
-    state.receive([(0, Digest(partition=1, through=10**6, learned=b""))], 1)
     assert state.begin_checkpoint() is None
     assert (state.notices_done, state.resume[2]) == (1, 0)
     # A person's word counts until it is done and durable.
@@ -360,3 +359,36 @@ def test_what_partitions_tell_each_other_in_a_quiet_night_keeps_nobody_waiting(
     assert state.notices_done < 2
     checkpoint(state, rows)
     assert (state.notices_done, state.resume[2]) == (2, 0)
+
+
+def test_who_need_not_be_waited_for_is_heard_at_the_same_request_again() -> None:
+    def state_of(rows: dict[bytes, bytes]) -> Shard:
+        return Shard(DetectionConfig(), "1", LOGS, 0, 2, rows.get, lambda: (len(log), 0, len(told)))
+
+    hour, log, told = int(START_S // 3_600), views(2), [Digest(1, 0, b"", idle=True)]
+    log[1] = msgspec.structs.replace(log[1], ts=START_S + 7_200)
+    rows: dict[bytes, bytes] = {}
+    state = state_of(rows)
+    assert state.judge(log, (0, 1), 2).lacking == [1]
+    state.receive([(0, told[0])], 1)
+    assert state.judge(log, (0, 1), 2).lacking == [1]
+    checkpoint(state, rows)  # it is lacked by whoever judges this request for the first time
+    state.apply_notices()
+    assert state.judge(log[:1], (0,), 1).lacking == []
+    checkpoint(state, rows)
+    # It speaks again, of what would be due at the second request, and only then is that judged.
+    told.append(Digest(1, hour, b"learned"))
+    assert state.judge(log[1:], (1,), 2).taken == 1
+    again = state_of(rows)
+    again.receive(list(enumerate(told))[again.resume[2] :], 2)
+    assert again.judge(log[1:], (1,), 2).taken == 1
+    exchanges = [each.detector.exchange for each in (state, again)]
+    assert exchanges[0].to_bytes() == exchanges[1].to_bytes()
+    # After the next cut it is heard, and waited for.
+    checkpoint(again, rows)
+    again.apply_notices()
+    for each in (again, state_of(rows)):
+        each.receive(list(enumerate(told))[each.resume[2] :], 2)
+        each.apply_notices()
+        assert not each.detector.exchange.is_excused(1)
+        assert each.detector.exchange.oldest_place == 1
