@@ -20,7 +20,7 @@ DELAY = 2
 #: most 100 KB an hour from each other one. It is counted by what was told, not by its time: hours
 #: in which nobody did anything may lie between. And whoever judges a request anew has been told
 #: more by then, but little more: where there are requests, the others wait.
-_TAKEN_MAX, _KEPT_MAX = 24, 32
+_TAKEN_MAX, _KEPT_MAX = 24, 48
 
 
 class Digest(msgspec.Struct, frozen=True):

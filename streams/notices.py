@@ -137,9 +137,8 @@ async def settle_owed(app: App, tp: TP) -> None:
 async def apply_notices(app: App, shard: Shard) -> list[Pending]:
     """Apply the notices that a partition owes, and send what follows."""
     pending: list[Pending] = []
-    waiting = shard.waiting
-    decisions = shard.apply_notices()
-    app.metrics.notices_applied.inc(waiting - shard.waiting)
+    before, decisions = shard.applied, shard.apply_notices()
+    app.metrics.notices_applied.inc(shard.applied - before)
     for decision in decisions:
         pending += await publish(app, decision, time.time())
     return pending

@@ -183,6 +183,11 @@ class Shard:
         #: Up to which notices come before the next record.
         self._notices_due = marker.notices_due if marker else 0
         self._waiting: deque[tuple[int, Notice | Digest]] = deque()
+        #: What came after notices that are owed, as long as they are: how it is heard follows from
+        #: them.
+        self._after_those_owed: list[tuple[int, Notice | Digest]] = []
+        #: Notices applied so far by this worker, without what other partitions say.
+        self.applied = 0
         #: Where to read on in the notices' log, and where a successor would have to.
         self._notices_read = self._resume = marker.resume if marker else 0
         #: Checkpoints that were put off since the last one.
@@ -251,20 +256,26 @@ class Shard:
         for offset, notice in notices:
             if offset < self._notices_read:
                 continue
-            if isinstance(notice, Digest):
-                if notice.partition == self.partition:
-                    continue
-                if offset < self.notices:  # whether it is waited for is part of the state
-                    if not notice.idle:
-                        self.detector.exchange.keep(notice, offset)
-                    continue
-                if not (notice.idle or self._is_heard_late(notice.partition)):
-                    self.detector.exchange.receive(notice, offset)
-                    continue
-            if offset >= self.notices:
-                self._waiting.append((offset, notice))
+            if self.owes_notices and offset >= self._notices_due:
+                self._after_those_owed.append((offset, notice))
+            else:
+                self._keep(offset, notice)
         self._notices_read = max(self._notices_read, next_offset)
         self.arrived.set()
+
+    def _keep(self, offset: int, notice: Notice | Digest) -> None:
+        if isinstance(notice, Digest):
+            if notice.partition == self.partition:
+                return
+            if offset < self.notices:  # whether it is waited for is part of the state
+                if not notice.idle:
+                    self.detector.exchange.keep(notice, offset)
+                return
+            if not (notice.idle or self._is_heard_late(notice.partition)):
+                self.detector.exchange.receive(notice, offset)
+                return
+        if offset >= self.notices:
+            self._waiting.append((offset, notice))
 
     def _is_heard_late(self, partition: int) -> bool:
         """Whether nobody waits for a partition, or what it said last waits for the next cut."""
@@ -299,7 +310,7 @@ class Shard:
     @property
     def waiting(self) -> int:
         """Notices that wait for the next cut."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._after_those_owed)
 
     @property
     def ahead(self) -> int:
@@ -351,6 +362,7 @@ class Shard:
             if isinstance(notice, Digest):
                 self.detector.exchange.receive(notice, offset)
                 continue
+            self.applied += 1
             source = Source(self._notices_topic, self.partition, offset)
             docket = self.detector.docket
             is_new = not docket.steering.has_heard(notice.id)
@@ -361,6 +373,9 @@ class Shard:
                 docket.hold(answer)
                 decisions.append(answer)
         self.notices = max(self.notices, self._notices_due)
+        after, self._after_those_owed = self._after_those_owed, []
+        for offset, notice in after:
+            self._keep(offset, notice)
         self.arrived.set()  # somebody may not need to be waited for any more
         return decisions
 

@@ -125,7 +125,7 @@ def test_a_partition_without_requests_takes_in_the_latest_day_of_what_it_was_tol
     exchange = Exchange(0, 2)
     for hour in range(1_000):
         exchange.receive(Digest(1, hour, bytes([hour % 251])), hour)
-    assert exchange.oldest_place == 1_000 - 32
+    assert exchange.oldest_place == 1_000 - 48
     expected = [bytes([hour % 251]) for hour in range(976, 1_000)]
     assert exchange.begin_epoch(1_001 * EPOCH_S) == expected
 
