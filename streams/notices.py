@@ -26,10 +26,11 @@ from streams.control import messages
 from streams.control.messages import RefusedControl
 from streams.control.verifier import Verifier
 from streams.errors import OperatorError
+from streams.notice_queue import NOTICES_WAITING_MAX
 from streams.outbox import Row
 from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, set_aside, set_aside_telling
-from streams.shard import NOTICES_WAITING_MAX, Shard
+from streams.shard import Shard
 
 #: A digest begins with a byte that no JSON begins with, and says who learned it up to when.
 _DIGEST = struct.Struct(">cIq?")

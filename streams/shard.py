@@ -4,16 +4,14 @@ A checkpoint is a consistent cut through the partition: the rows that changed, t
 the rest and the offsets up to which all of it reaches. A checkpoint that was cut short leaves
 what the last whole one wrote.
 
-Notices take effect between two cuts. The marker says which are applied right after it, before
-anything further is judged: whoever takes over does the same, and so comes to the same decisions.
-New ones wait until all is judged again that may have been judged before.
+Notices are promised by a cut and applied right after it (`streams.notice_queue`). New ones wait
+until all is judged again that may have been judged before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
@@ -31,6 +29,7 @@ from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
 from streams.group import OTHER_PAST_REMEDY
+from streams.notice_queue import NoticeQueue
 from streams.outbox import Row
 from streams.rows import Get, Reach, TwinRows, reading
 from streams.settings import Logs
@@ -42,8 +41,6 @@ STATE_VERSION = 4
 NEWER_STATE_REMEDY = (
     "run the newer pairwatch again, or start with another kafka.group and an empty state.directory"
 )
-#: Notices that wait for the next cut; beyond it their agent waits. A second's worth is a few.
-NOTICES_WAITING_MAX = 10_000
 #: Records judged beyond what is durable, at most: what a successor may have to judge again before
 #: it hears of anything new. Some seconds' worth for a busy worker.
 JUDGED_AHEAD_MAX = 50_000
@@ -146,10 +143,9 @@ class Shard:
                 f"the state of the accounts is of requests from {marker.source}, and these "
                 f"settings read them from {logs.requests}: {OTHER_PAST_REMEDY}"
             )
-        #: The next request and link activity to judge, the next notice to apply.
-        self.offset, self.activity, self.notices = self.durable = (
-            marker.reach if marker else (0, 0, 0)
-        )
+        #: The next request and link activity to judge, and the next notice to apply, as is durable.
+        self.durable = marker.reach if marker else (0, 0, 0)
+        self.offset, self.activity = self.durable[:2]
         self._rows = TwinRows(get, lambda: self.durable)
         self.detector = Detector(
             config,
@@ -180,16 +176,18 @@ class Shard:
         )
         #: Whether the next request waits for what other partitions have learned.
         self._lacks = False
-        #: Up to which notices come before the next record.
-        self._notices_due = marker.notices_due if marker else 0
-        self._waiting: deque[tuple[int, Notice | Digest]] = deque()
-        #: What came after notices that are owed, as long as they are: how it is heard follows from
-        #: them.
-        self._after_those_owed: list[tuple[int, Notice | Digest]] = []
+        resume = marker.resume if marker else 0
+        self._notices = NoticeQueue(
+            partition,
+            self.detector.exchange,
+            self.durable[2],
+            marker.notices_due if marker else 0,
+            resume,
+        )
+        #: Where a successor would read on in the notices' log.
+        self._resume = resume
         #: Notices applied so far by this worker, without what other partitions say.
         self.applied = 0
-        #: Where to read on in the notices' log, and where a successor would have to.
-        self._notices_read = self._resume = marker.resume if marker else 0
         #: Checkpoints that were put off since the last one.
         self._put_off = 0
         #: Set when notices have come or are applied; whoever waits for some clears it first.
@@ -240,48 +238,9 @@ class Shard:
         return judgement
 
     def receive(self, notices: Iterable[tuple[int, Notice | Digest]], next_offset: int) -> None:
-        """Keep notices (with their offsets) for the next cut, and digests for their time.
-
-        A digest that others wait for is heard at once, as they go on only then. That somebody
-        need not be waited for, and what it says then, are notices: otherwise it would depend on
-        how soon each is read what is known at a request.
-
-        Parameters
-        ----------
-        notices
-            In the order of their log; some may come again after a restart.
-        next_offset
-            That of the first notice that has not been read yet.
-        """
-        for offset, notice in notices:
-            if offset < self._notices_read:
-                continue
-            if self.owes_notices and offset >= self._notices_due:
-                self._after_those_owed.append((offset, notice))
-            else:
-                self._keep(offset, notice)
-        self._notices_read = max(self._notices_read, next_offset)
+        """Take in notices; the parameters are those of `NoticeQueue.receive`."""
+        self._notices.receive(notices, next_offset)
         self.arrived.set()
-
-    def _keep(self, offset: int, notice: Notice | Digest) -> None:
-        if isinstance(notice, Digest):
-            if notice.partition == self.partition:
-                return
-            if offset < self.notices:  # whether it is waited for is part of the state
-                if not notice.idle:
-                    self.detector.exchange.keep(notice, offset)
-                return
-            if not (notice.idle or self._is_heard_late(notice.partition)):
-                self.detector.exchange.receive(notice, offset)
-                return
-        if offset >= self.notices:
-            self._waiting.append((offset, notice))
-
-    def _is_heard_late(self, partition: int) -> bool:
-        """Whether nobody waits for a partition, or what it said last waits for the next cut."""
-        return self.detector.exchange.is_excused(partition) or any(
-            isinstance(each, Digest) and each.partition == partition for _, each in self._waiting
-        )
 
     def falls_idle(self, log_end: int | None, now_s: float, after_s: float) -> bool:
         """Whether nothing has been added to the log for some time; said once each time.
@@ -310,7 +269,7 @@ class Shard:
     @property
     def waiting(self) -> int:
         """Notices that wait for the next cut."""
-        return len(self._waiting) + len(self._after_those_owed)
+        return len(self._notices)
 
     @property
     def ahead(self) -> int:
@@ -321,7 +280,7 @@ class Shard:
     @property
     def reach(self) -> Reach:
         """How far the state has come in each log."""
-        return self.offset, self.activity, self.notices
+        return self.offset, self.activity, self._notices.done
 
     @property
     def resume(self) -> Reach:
@@ -337,7 +296,7 @@ class Shard:
         """
         if self.reach != self.durable:
             return self._resume
-        return self._waiting[0][0] if self._waiting else self._notices_read
+        return self._notices.first
 
     @property
     def owes_notices(self) -> bool:
@@ -345,23 +304,18 @@ class Shard:
 
         After a restart they are those that the last checkpoint promised.
         """
-        return self.notices < self._notices_due
+        return self._notices.is_owed
 
     @property
     def missing_notices(self) -> str:
         """Those that are owed and have not been read yet, in words; empty if there are none."""
-        read, due = self._notices_read, self._notices_due
+        read, due = self._notices.read, self._notices.due
         return f"{self._notices_topic}[{self.partition}] {read}–{due - 1}" if read < due else ""
 
     def apply_notices(self) -> list[Decision]:
         """Apply the notices that are owed, and return the decisions that follow."""
         decisions: list[Decision] = []
-        waiting = self._waiting
-        while waiting and waiting[0][0] < self._notices_due:
-            offset, notice = waiting.popleft()
-            if isinstance(notice, Digest):
-                self.detector.exchange.receive(notice, offset)
-                continue
+        for offset, notice in self._notices.take_owed():
             self.applied += 1
             source = Source(self._notices_topic, self.partition, offset)
             docket = self.detector.docket
@@ -372,10 +326,6 @@ class Shard:
             for answer in self.groups.hear(notice, source, docket.in_force.of("group")):
                 docket.hold(answer)
                 decisions.append(answer)
-        self.notices = max(self.notices, self._notices_due)
-        after, self._after_those_owed = self._after_those_owed, []
-        for offset, notice in after:
-            self._keep(offset, notice)
         self.arrived.set()  # somebody may not need to be waited for any more
         return decisions
 
@@ -407,23 +357,20 @@ class Shard:
             and self.ahead < JUDGED_AHEAD_MAX // 2
             and self.detector.live_accounts < room
             and self.groups.live_groups < (_kept_of(GROUPS_LIVE_MAX) + GROUPS_LIVE_MAX) // 2
-            and not (self._waiting or self.owes_notices or self.detector.docket.in_force.lifted)
+            and not (self._notices or self.owes_notices or self.detector.docket.in_force.lifted)
         )
 
     def begin_checkpoint(self) -> Checkpoint | None:
         """Encode what changed since the last one; `None` if nothing did and nothing is due."""
         self._put_off = 0
-        due = self._notices_due
+        due = self._notices.due
         lifts = bool(self.detector.docket.in_force.lifted) and self._hears_news
-        if self._waiting and self._hears_news:
-            due = self._waiting[-1][0] + 1
-        is_news = (self.reach, due) != (self.durable, self._notices_due)
+        if self._notices and self._hears_news:
+            due = self._notices.promise()
+        is_news = (self.reach, due) != (self.durable, self._notices.due)
         if self.owes_notices or not (is_news or lifts):
             return None
-        self._notices_due = due
-        oldest = self.detector.exchange.oldest_place
-        needed = [at for at in (oldest, *(at for at, _ in self._waiting)) if at is not None]
-        resume = min(needed, default=self._notices_read)
+        self._notices.due, resume = due, self._notices.resume
         snapshot, links = self.detector.snapshot(), self.groups.snapshot()
         said = {} if snapshot.steering is None else {"": snapshot.steering}
         kinds = (
@@ -468,7 +415,7 @@ class Shard:
                 min(notices, ends[2]),
             )
         # Who lacks what others have learned, though all is read that was said before, did then.
-        all_again = self.offset >= requests or (self._lacks and self._notices_read >= notices)
+        all_again = self.offset >= requests or (self._lacks and self._notices.read >= notices)
         return all_again and self.activity >= activity
 
     def end_checkpoint(self, checkpoint: Checkpoint, accounts_max: int) -> None:
