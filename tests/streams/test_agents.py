@@ -14,7 +14,7 @@ import pytest
 from faust.types import TP
 
 from models.request import Request
-from streams import agents
+from streams import agents, notices
 from streams.app import App, create_app
 from streams.control.verifier import Verifier
 from streams.outbox import Row
@@ -22,6 +22,7 @@ from streams.partitions import partition_of
 from streams.settings import Settings, State, Topics
 from streams.shard import Shard
 from tests.contract import assert_valid_dead_letter, assert_valid_decision
+from tests.decisions import until
 
 
 @dataclass
@@ -68,19 +69,20 @@ def app_for(tmp_path: Path, is_keyed: bool) -> tuple[App, Sent]:
     return app, sent
 
 
-def with_state(app: App, partition: int = 0) -> TP:
-    """Give a partition an empty state in memory."""
+def with_state(app: App, partition: int = 0, *, partitions: int = 1) -> TP:
+    """Give a partition, by default the only one, an empty state in memory."""
     tp = TP(app.settings.topics.accounts_source, partition)
     shard = Shard(
         app.settings.detection(),
         app.version,
         app.settings.topics.logs,
         tp.partition,
-        1,
+        partitions,
         {}.get,
         lambda: (0, 0, 0),
     )
-    shard.detector.exchange.excuse([0])  # there is nobody here to wait for
+    if partitions == 1:
+        shard.detector.exchange.excuse([0])  # there is nobody here to wait for
     app.checkpointer.add_shard(tp, shard)
     return tp
 
@@ -185,6 +187,27 @@ async def test_judge_counts_the_events_of_accounts_that_belong_elsewhere(tmp_pat
     mixed = [record(0, view("bob", 0)), record(1, view("ann", 6)), record(2, view("ann", 7))]
     await agents.judge(app, second, mixed)
     assert app.metrics.registry.get_sample_value("pairwatch_misrouted_events_total") == 2
+
+
+async def test_a_partition_goes_on_without_those_that_say_nothing_and_remembers_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notices, "_OTHERS_TIMEOUT_S", 0.01)
+    app, sent = app_for(tmp_path, is_keyed=True)
+    tp = with_state(app, partitions=2)
+    shard = app.shard(tp)
+    judging = asyncio.create_task(agents.judge(app, tp, [record(0, view("ann", 0))]))
+    await until(lambda: bool(sent.rows.get(0)))  # a notice to itself
+    assert "waits no longer for partitions 1" in caplog.text
+    heard = TP(app.settings.topics.notices, 0)
+    await agents.heed(app, heard, [record(0, sent.rows[0][0].value)])
+    assert count(app, "judged") == 0
+    begun = shard.begin_checkpoint()
+    assert begun is not None
+    shard.end_checkpoint(begun, 1_000)
+    shard.apply_notices()
+    await judging
+    assert count(app, "judged") == 1
 
 
 @pytest.mark.parametrize("topic", ["requests_by_account", "link_activity", "notices", "control"])
