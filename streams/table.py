@@ -39,6 +39,8 @@ _WRITE_BUFFERS_BYTES_MAX = 96 * 2**20
 _DAMAGED = ("Corruption: ", "IO error: No such file or directory")
 #: What RocksDB says of the disk, and what rocksdict does.
 _DISK = ("IO error: ", "(os error ")
+#: A whole file of rows ends with this (kBlockBasedTableMagicNumber of RocksDB's file format).
+_FILE_END = 0x88E241B785F4CFF7.to_bytes(8, "little")
 _UNLOGGED = rocksdict.WriteOptions()
 _UNLOGGED.disable_wal = True
 
@@ -153,8 +155,13 @@ class _Store(rocksdb.Store):  # type: ignore[misc]
         path = self.partition_path(partition)
         if (held := self._open.get(partition)) is not None:
             return held
+        whole = _whole_files(path)
         try:
             database = super()._open_for_partition(partition)
+            live = {_number(file["name"]) for file in database.live_files()}
+            if lost := [n for n in whole - live if n > max(whole & live, default=0)]:
+                database.close()
+                raise RuntimeError(f"{_DAMAGED[0]}its manifest has lost the files {lost}")
         except Exception as error:
             if not _is_damage(error):
                 raise _mendable(error) from None
@@ -239,6 +246,26 @@ def _mendable(error: Exception) -> Exception:
         f"state.directory: {text}; make it writable, or start with an empty directory: the state "
         "is rebuilt from the changelog"
     )
+
+
+def _whole_files(path: Path) -> set[int]:
+    """Return the numbers of the files of rows that are written to their end.
+
+    RocksDB takes a manifest that is cut for one that was being written, does without the files
+    that the rest told of, and goes on with a hole in the state. Files that no manifest has told of
+    yet when a worker was killed are mostly not whole.
+    """
+    found = set()
+    for file in path.glob("*.sst"):
+        with file.open("rb") as rows:
+            rows.seek(max(file.stat().st_size - len(_FILE_END), 0))
+            if rows.read() == _FILE_END:
+                found.add(_number(file.name))
+    return found
+
+
+def _number(name: str) -> int:
+    return int(Path(name).stem)
 
 
 def _is_damage(error: Exception) -> bool:

@@ -103,6 +103,32 @@ def read_all(table: StateTable) -> int:
     return sum(get(b"%d" % n) is not None for n in range(ROWS))
 
 
+def test_a_manifest_that_is_cut_anywhere_makes_no_hole_in_the_state(
+    open_table: Callable[[], StateTable], tmp_path: Path
+) -> None:
+    table = open_table()
+    for n in range(0, 100, 20):  # as after a recovery and then at work, several times
+        table.take_up(0, [Taken(m, b"%d" % m, bytes(200)) for m in range(n, n + 10)])
+        for m in range(n + 10, n + 20):
+            table.write(0, [Row(b"%d" % m, bytes(200))], changelog_offset=m)
+    path: Path = table.data.partition_path(0)
+    close(table)
+    shutil.copytree(path, tmp_path / "whole")
+    manifest = next(files(tmp_path / "whole", "MANIFEST-*")).read_bytes()
+    reached = set()
+    for size in range(0, len(manifest) + 1, 7):
+        shutil.rmtree(path)
+        shutil.copytree(tmp_path / "whole", path)
+        next(files(path, "MANIFEST-*")).write_bytes(manifest[:size])
+        table = open_table()
+        reaches = int(table.data._db_for_partition(0).get(table.data.offset_key) or -1)
+        get = table.reader(0)
+        assert [n for n in range(100) if get(b"%d" % n)] == list(range(reaches + 1))
+        reached.add(reaches)
+        close(table)
+    assert reached == {-1, 99}
+
+
 def test_damage_that_shows_in_mid_work_ends_the_work_and_is_set_aside(
     open_table: Callable[[], StateTable], database: Path
 ) -> None:
