@@ -350,6 +350,7 @@ class Shard:
         ends, judged = self._log_ends(), self.offset - self.durable[0]
         behind = ends[0] - self.offset if ends is not None else 0
         room = (_kept_of(accounts_max) + accounts_max) // 2
+        news = bool(self._notices or self.detector.docket.in_force.lifted) and self._hears_news
         self._put_off += 1
         return (
             self._put_off <= _PUT_OFF_MAX
@@ -357,7 +358,7 @@ class Shard:
             and self.ahead < JUDGED_AHEAD_MAX // 2
             and self.detector.live_accounts < room
             and self.groups.live_groups < (_kept_of(GROUPS_LIVE_MAX) + GROUPS_LIVE_MAX) // 2
-            and not (self._notices or self.owes_notices or self.detector.docket.in_force.lifted)
+            and not (news or self.owes_notices)
         )
 
     def begin_checkpoint(self) -> Checkpoint | None:

@@ -159,17 +159,26 @@ def test_who_catches_up_judges_on_and_is_durable_after_some_time_all_the_same() 
 
 def test_nobody_waits_for_what_is_put_off() -> None:
     assert not shard({}, log_end=1_000_000).puts_off(1_000), "nothing was judged"
-    state = shard({}, log_end=1_000_000)
+    rows: dict[bytes, bytes] = {}
+    ends = [(100, 0, 0)]
+    state = Shard(DetectionConfig(), "1", LOGS, 0, 1, rows.get, lambda: ends[-1])
+    chance = random.Random(1)
     observe(state, views(100))
-    release = Release(
-        id="n",
-        by="mira",
-        why="a test",
-        issued_at=rfc3339(START_S),
-        subject=Subject("account", "a0"),
-    )
-    state.receive([(0, release)], 1)
+    state.receive([(0, said(0, chance))], 1)
+    checkpoint(state, rows)
+    state.apply_notices()
+    ends.append((1_000_000, 0, 1))
+    observe(state, views(200))
+    assert state.puts_off(1_000)
+    state.receive([(1, said(1, chance))], 2)
     assert not state.puts_off(1_000)
+    # It can't be heard before all is judged again that may have been judged before.
+    again = Shard(DetectionConfig(), "1", LOGS, 0, 1, rows.get, lambda: ends[-1])
+    again.receive([(0, said(0, chance))], 1)
+    again.apply_notices()
+    observe(again, views(200))
+    again.receive([(1, said(1, chance))], 2)
+    assert again.puts_off(1_000)
     crowded = shard({}, log_end=1_000_000)
     observe(crowded, views(4_500, accounts=4_500))
     assert crowded.has_room(10_000)
