@@ -56,7 +56,7 @@ class Assembly:
             waiting.popleft()
         for digest in seen.digests:
             for detector in self._detectors:
-                detector.receive(digest, 0)
+                detector.exchange.receive(digest, 0)
         return seen
 
     def _excuse(self, partitions: list[int]) -> None:

@@ -223,11 +223,6 @@ class Detector:
             return []
         return [self.exchange.tell(ts, self.population.emit_digest(ts))]
 
-    def receive(self, digest: Digest, place: int) -> None:
-        """Keep what another partition says; its own it knows. `place` is its offset."""
-        if digest.partition != self._partition:
-            self.exchange.receive(digest, place)
-
     def _profile_of(self, request: Request) -> Profile:
         profile = self._known(request.account_id)
         if profile is None:

@@ -9,6 +9,9 @@ follows from the logs alone, however fast each is read.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from itertools import chain
+
 import msgspec
 
 from models.signals import HOUR_S
@@ -74,11 +77,13 @@ class Exchange:
         self._inbox: dict[tuple[int, int], tuple[bytes, int]] = {}
 
     def receive(self, digest: Digest, place: int) -> None:
-        """Heed what another partition says; `place` is its offset in the log.
+        """Heed what another partition says, as `place` its offset in the log; not this one's own.
 
-        Whom others wait for says so at once. Who needs not be waited for may be heard of early or
-        late: where requests are judged anew it must be at the same point.
+        Whether somebody must be waited for has to be heard at the same point where requests are
+        judged anew.
         """
+        if digest.partition == self._partition:
+            return
         if digest.idle:
             self._excused.add(digest.partition)
         else:
@@ -127,13 +132,12 @@ class Exchange:
         self._epoch = int(ts // EPOCH_S)
         self.next_s = (self._epoch + 1) * EPOCH_S
         due = sorted(key for key in self._inbox if key[0] <= self._epoch - DELAY)
-        told: dict[int, list[int]] = {}
+        latest: dict[int, deque[tuple[int, int]]] = defaultdict(lambda: deque(maxlen=_TAKEN_MAX))
         for through, partition in due:
-            told.setdefault(partition, []).append(through)
-        for partition, throughs in told.items():
-            self._merged[partition] = throughs[-1]
+            self._merged[partition] = through
+            latest[partition].append((through, partition))
         learned = {key: self._inbox.pop(key)[0] for key in due}
-        return [learned[t, p] for t, p in due if learned[t, p] and t in told[p][-_TAKEN_MAX:]]
+        return [told for key in sorted(chain(*latest.values())) if (told := learned[key])]
 
     @property
     def oldest_place(self) -> int | None:

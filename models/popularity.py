@@ -415,10 +415,9 @@ class Popularity:
         self._read, self._offered, self._evidence = wire.read, wire.offered, wire.evidence
         self._reads = wire.reads
         self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
-        if wire.untold is not None:
-            self._untold = array("I", unpack(wire.untold.readers).tobytes())
-            self._untold_read = wire.untold.read
-            self._packed = wire.untold.readers
+        self._untold = array("I", unpack(wire.untold.readers).tobytes())
+        self._untold_read = wire.untold.read
+        self._packed = wire.untold.readers
         self._copier_evidence = wire.copier_evidence
         self._tabulate()
 

@@ -249,5 +249,4 @@ class Population:
                 tail.restore(known.days, known.tops, known.untold)
                 self.levels[i] = known.levels
         self.popularity.restore(wire.popularity, get)
-        if wire.pace is not None:
-            self.pace.restore(wire.pace)
+        self.pace.restore(wire.pace)

@@ -20,6 +20,8 @@ UNTOLD_MAX: Final = 65_535
 #: Slots as they are told: buckets, of which it is enough to count the slots, and the place in each.
 _PLACES: Final = 256
 _BUCKETS: Final = 4_096
+_COUNTS_BYTES: Final = 2 * _BUCKETS
+_BEGINNINGS: Final = np.arange(0, _BUCKETS * _PLACES, _PLACES, dtype=np.uint32)
 #: Digests of which the readers are kept as they were unpacked, as each is told to all partitions of
 #: a process within moments: of 128 partitions together, mostly 4 MB, 100 at the most.
 _TALLIES_MAX: Final = 128
@@ -60,9 +62,9 @@ class PopularityWire(msgspec.Struct, array_like=True):
     copy: int
     copy_rows: int
     change_rows: int
-    renewed_at: int = 0
-    untold: Readings | None = None
-    offered: list[float] = msgspec.field(default_factory=lambda: [0.0] * CLASSES)
+    renewed_at: int
+    untold: Readings
+    offered: list[float]
 
 
 class TailWire(msgspec.Struct, array_like=True):
@@ -90,10 +92,10 @@ class PopulationWire(msgspec.Struct, array_like=True):
     refit_at: float
     tails: dict[str, TailWire]
     popularity: PopularityWire
-    told_s: float = 0.0
-    wronged: float = 0.0
-    pace: PaceWire | None = None
-    right: float = 0.0
+    told_s: float
+    wronged: float
+    pace: PaceWire
+    right: float
 
 
 class DigestError(ValueError):
@@ -157,7 +159,3 @@ def tally(packed: bytes) -> Tally:
     for each in counted:
         each.flags.writeable = False
     return counted
-
-
-_COUNTS_BYTES: Final = 2 * _BUCKETS
-_BEGINNINGS: Final = np.arange(0, _BUCKETS * _PLACES, _PLACES, dtype=np.uint32)

@@ -155,7 +155,7 @@ class Share:
         for letter in self._meet(letters):
             for digest in letter.digests:
                 for detector in self._detectors.values():
-                    detector.receive(digest, 0)
+                    detector.exchange.receive(digest, 0)
         self._excused -= beginning
         overdue = {
             n

@@ -23,6 +23,7 @@ from streams.checkpoint import Pending
 from streams.codec import InvalidRequest, decode_request, decode_requests
 from streams.errors import OperatorError
 from streams.lanes import Lanes
+from streams.marker import NEWER_STATE_REMEDY
 from streams.notices import (
     heed,
     settle_owed,
@@ -35,7 +36,7 @@ from streams.outbox import Row
 from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, publish_ends, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
-from streams.shard import NEWER_STATE_REMEDY, Shard
+from streams.shard import Shard
 from streams.transport import Batch
 
 log = logging.getLogger("pairwatch")

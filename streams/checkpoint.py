@@ -19,10 +19,11 @@ from faust.types import TP
 from streams import faults
 from streams.fence import SessionOverError
 from streams.health import Readiness
+from streams.marker import resume_offsets
 from streams.metrics import Metrics
 from streams.outbox import Row
 from streams.settings import Logs
-from streams.shard import Checkpoint, Shard, resume_offsets
+from streams.shard import Checkpoint, Shard
 from streams.state_log import StateLog
 from streams.table import StateTable
 from streams.transport import Batch

@@ -26,8 +26,6 @@ class NoticeQueue:
 
     Parameters
     ----------
-    partition
-        Which one.
     exchange
         Takes in what the other partitions say.
     done, due, resume
@@ -35,10 +33,7 @@ class NoticeQueue:
         on in their log: some are needed again.
     """
 
-    def __init__(
-        self, partition: int, exchange: Exchange, done: int, due: int, resume: int
-    ) -> None:
-        self._partition = partition
+    def __init__(self, exchange: Exchange, done: int, due: int, resume: int) -> None:
         self._exchange = exchange
         self.done, self.due, self.read = done, due, resume
         self._waiting: deque[tuple[int, Notice | Digest]] = deque()
@@ -88,8 +83,6 @@ class NoticeQueue:
         if not isinstance(notice, Digest):
             if not is_done:
                 self._waiting.append((offset, notice))
-        elif notice.partition == self._partition:
-            return
         elif is_done:  # whether it is waited for is part of the state
             if not notice.idle:
                 self._exchange.keep(notice, offset)

@@ -29,18 +29,13 @@ from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
 from streams.group import OTHER_PAST_REMEDY
+from streams.marker import STATE_VERSION, Marker, read_marker
 from streams.notice_queue import NoticeQueue
 from streams.outbox import Row
 from streams.rows import Get, Reach, TwinRows, reading
 from streams.settings import Logs
 from streams.transport import BATCH_RECORDS_MAX
 
-#: Version of the marker and the row headers; profiles carry their own.
-STATE_VERSION = 4
-#: What an operator can do about state that this code does not know.
-NEWER_STATE_REMEDY = (
-    "run the newer pairwatch again, or start with another kafka.group and an empty state.directory"
-)
 #: Records judged beyond what is durable, at most: what a successor may have to judge again before
 #: it hears of anything new. Some seconds' worth for a busy worker.
 JUDGED_AHEAD_MAX = 50_000
@@ -54,30 +49,11 @@ GROUPS_LIVE_MAX = 10_000
 _ROOM_SHARE = 0.2
 #: One account's clock may be this far ahead of everybody's; nothing is lifted early because of it.
 _EXPIRY_MARGIN_S = TS_AHEAD_MAX_S
-_MARKER_KEY = b"m"
 _TS = attrgetter("ts")
 #: Begins the keys of the population's own rows.
 _POPULATION = b"p"
 #: What has two rows: an account's profile, what it chose, a group, what the operators said.
 _PROFILE, _CHOICES, _GROUP, _STEERING = "a", "c", "g", "s"
-
-
-class _Version(msgspec.Struct, array_like=True):
-    version: int
-
-
-class _Marker(msgspec.Struct, array_like=True):
-    version: int
-    reach: Reach
-    notices_due: int
-    resume: int
-    watermark_s: float
-    population: bytes
-    docket: bytes
-    exchange: bytes
-    groups: bytes
-    #: The topic that the requests were read from; empty in markers from before it was kept.
-    source: str = ""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -137,8 +113,8 @@ class Shard:
         get: Get,
         log_ends: Callable[[], Reach | None],
     ) -> None:
-        marker = _read_marker(get)
-        if marker and marker.source not in ("", logs.requests):
+        marker = read_marker(get)
+        if marker and marker.source != logs.requests:
             raise OperatorError(
                 f"the state of the accounts is of requests from {marker.source}, and these "
                 f"settings read them from {logs.requests}: {OTHER_PAST_REMEDY}"
@@ -177,13 +153,8 @@ class Shard:
         #: Whether the next request waits for what other partitions have learned.
         self._lacks = False
         resume = marker.resume if marker else 0
-        self._notices = NoticeQueue(
-            partition,
-            self.detector.exchange,
-            self.durable[2],
-            marker.notices_due if marker else 0,
-            resume,
-        )
+        due = marker.notices_due if marker else 0
+        self._notices = NoticeQueue(self.detector.exchange, self.durable[2], due, resume)
         #: Where a successor would read on in the notices' log.
         self._resume = resume
         #: Notices applied so far by this worker, without what other partitions say.
@@ -349,25 +320,21 @@ class Shard:
         """
         ends, judged = self._log_ends(), self.offset - self.durable[0]
         behind = ends[0] - self.offset if ends is not None else 0
-        room = (_kept_of(accounts_max) + accounts_max) // 2
-        news = bool(self._notices or self.detector.docket.in_force.lifted) and self._hears_news
         self._put_off += 1
         return (
             self._put_off <= _PUT_OFF_MAX
             and 0 < judged < behind
             and self.ahead < JUDGED_AHEAD_MAX // 2
-            and self.detector.live_accounts < room
+            and self.detector.live_accounts < (_kept_of(accounts_max) + accounts_max) // 2
             and self.groups.live_groups < (_kept_of(GROUPS_LIVE_MAX) + GROUPS_LIVE_MAX) // 2
-            and not (news or self.owes_notices)
+            and not self.owes_notices
+            and self._news == (self._notices.due, False)
         )
 
     def begin_checkpoint(self) -> Checkpoint | None:
         """Encode what changed since the last one; `None` if nothing did and nothing is due."""
         self._put_off = 0
-        due = self._notices.due
-        lifts = bool(self.detector.docket.in_force.lifted) and self._hears_news
-        if self._notices and self._hears_news:
-            due = self._notices.promise()
+        due, lifts = self._news
         is_news = (self.reach, due) != (self.durable, self._notices.due)
         if self.owes_notices or not (is_news or lifts):
             return None
@@ -383,7 +350,7 @@ class Shard:
         rows = [Row(_POPULATION + key, value) for key, value in snapshot.rows.items()]
         for kind, named in kinds:
             rows += self._rows.write(kind, named, self.reach)
-        marker = _Marker(
+        marker = Marker(
             STATE_VERSION,
             self.reach,
             due,
@@ -400,21 +367,25 @@ class Shard:
             due,
             (self.offset, self.activity, resume),
             rows,
-            Row(_MARKER_KEY, msgspec.msgpack.encode(marker)),
+            marker.row(),
             lifts,
         )
 
     @property
+    def _news(self) -> tuple[int, bool]:
+        """Up to which notices a cut may promise now, and whether it lifts decisions."""
+        lifts = bool(self.detector.docket.in_force.lifted)
+        if (self._notices or lifts) and self._hears_news:
+            return self._notices.promise(), lifts
+        return self._notices.due, False
+
+    @property
     def _hears_news(self) -> bool:
         """Whether everything is judged again that may have been judged, and published, before."""
-        requests, activity, notices = self._done_before
         # Asked again, as a log's end is found out to be a gap once all before it has been read.
-        if (ends := self._log_ends()) is not None:
-            self._done_before = requests, activity, notices = (
-                min(requests, ends[0]),
-                min(activity, ends[1]),
-                min(notices, ends[2]),
-            )
+        before = self._log_ends() or self._done_before
+        requests, activity, notices = map(min, self._done_before, before)
+        self._done_before = requests, activity, notices
         # Who lacks what others have learned, though all is read that was said before, did then.
         all_again = self.offset >= requests or (self._lacks and self._notices.read >= notices)
         return all_again and self.activity >= activity
@@ -449,36 +420,3 @@ class Shard:
 def _kept_of(live_max: int) -> int:
     """Return how many a checkpoint leaves live, so that there is room until the next one."""
     return max(live_max - max(int(live_max * _ROOM_SHARE), BATCH_RECORDS_MAX), 0)
-
-
-def resume_offsets(get: Get) -> Reach:
-    """Return where to read on, log by log; 0 without any state.
-
-    Raises
-    ------
-    OperatorError
-        The state was written by another version.
-    """
-    marker = _read_marker(get)
-    return (marker.reach[0], marker.reach[1], marker.resume) if marker else (0, 0, 0)
-
-
-def _read_marker(get: Get) -> _Marker | None:
-    data = get(_MARKER_KEY)
-    if data is None:
-        return None
-    # The version first: the rest may have another form.
-    with reading("the marker of the state"):
-        version = msgspec.msgpack.decode(data, type=_Version).version
-    if version > STATE_VERSION:
-        raise OperatorError(
-            f"the state of the accounts has version {version} and this pairwatch knows up to "
-            f"{STATE_VERSION}: {NEWER_STATE_REMEDY}"
-        )
-    if version < STATE_VERSION:
-        raise OperatorError(
-            f"the state of the accounts has version {version}, from before the first release: "
-            "start with another kafka.group and an empty state.directory"
-        )
-    with reading("the marker of the state"):
-        return msgspec.msgpack.decode(data, type=_Marker)

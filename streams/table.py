@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
@@ -256,8 +256,9 @@ def _whole_files(path: Path) -> set[int]:
     yet when a worker was killed are mostly not whole.
     """
     found = set()
-    for file in path.glob("*.sst"):
-        with file.open("rb") as rows:
+    for file in path.glob("[0-9]*.sst"):
+        # Of files that can't be read RocksDB says itself what is wrong.
+        with suppress(OSError), file.open("rb") as rows:
             rows.seek(max(file.stat().st_size - len(_FILE_END), 0))
             if rows.read() == _FILE_END:
                 found.add(_number(file.name))

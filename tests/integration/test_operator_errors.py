@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from models.request import Request
 from streams.embedded import free_port
 from streams.kafka import client_arguments, running
+from streams.marker import STATE_VERSION
 from streams.settings import Kafka, Settings
-from streams.shard import STATE_VERSION
 from streams.topic_plan import changelog_topic
 from streams.topics import create
 from tests.brokers.choice import Broker

@@ -27,11 +27,12 @@ from models.request import Request
 from streams.codec import InvalidRequest, decode_request
 from streams.embedded import free_port, spawn
 from streams.kafka import client_arguments
+from streams.marker import resume_offsets
 from streams.partitions import partition_of
 from streams.rows import TwinRows
 from streams.settings import ENV_PREFIX, Settings
 from streams.settings_reader import Secret
-from streams.shard import Shard, resume_offsets
+from streams.shard import Shard
 from streams.topic_plan import changelog_topic
 
 #: Joining a group, recovery and judging take seconds on an idle machine; this is for a busy one.

@@ -62,10 +62,10 @@ def test_the_pace_of_partitions_changes_nothing(seed: int) -> None:
         waits += bool(seen.lacking)
         for digest in seen.digests:
             for other in judges:
-                other.receive(digest, 0)
+                other.exchange.receive(digest, 0)
         if at[n] == len(logs()[n]):
             for other in judges:
-                other.receive(judges[n].exchange.tell_idle(), 0) if other is not judges[n] else None
+                other.exchange.receive(judges[n].exchange.tell_idle(), 0)
     assert waits
     assert by_subject(decisions) == together()
 

@@ -16,9 +16,10 @@ from models.request import Request
 from streams.codec import TS_AHEAD_MAX_S
 from streams.errors import OperatorError
 from streams.in_force import InForce
+from streams.marker import STATE_VERSION, resume_offsets
 from streams.outbox import Row
 from streams.settings import Logs
-from streams.shard import GROUPS_LIVE_MAX, STATE_VERSION, Checkpoint, Shard, resume_offsets
+from streams.shard import GROUPS_LIVE_MAX, Checkpoint, Shard
 from streams.transport import BATCH_RECORDS_MAX
 from tests.models.test_groups import copiers, told_of
 
