@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from operator import attrgetter
@@ -33,7 +32,6 @@ from streams.notices import (
     wait_for_others,
 )
 from streams.outbox import Row
-from streams.partitions import partition_of
 from streams.publish import arrived_s, publish, publish_ends, set_aside, set_aside_telling
 from streams.rows import UNREADABLE_STATE_REMEDY
 from streams.shard import Shard
@@ -111,25 +109,14 @@ async def _handle(app: App, tp: TP, batch: Batch, handle: Handler) -> None:
 
 async def forward(app: App, tp: TP, records: list[Any]) -> None:
     """Pass requests on to the topic in which all of an account's meet in one partition."""
-    topic = app.settings.topics.requests_by_account
-    partitions = await app.outbox.partitions(topic)
-    rows: dict[int, list[Row]] = defaultdict(list)
-    pending: list[Pending] = []
     now_s = time.time()
-    for record in records:
-        at_s = arrived_s(record, now_s)
-        try:
-            app.refuse_skipped(tp, record.offset)
-            request = decode_request(record.value or b"", at_s)
-        except InvalidRequest as error:
-            pending.append(await _set_aside(app, tp, record, at_s, error))
-            continue
-        key = request.account_id.encode()
+    requests, taken, pending = await _read(app, tp, records, now_s)
+    rows = [
         # The time of arrival goes along: latency and clock checks are measured against it.
-        row = Row(key, record.value, int(at_s * 1_000))
-        rows[partition_of(key, partitions)].append(row)
-    for partition, some in rows.items():
-        pending += await app.outbox.send_rows(topic, partition, some)
+        Row(request.account_id.encode(), record.value, int(arrived_s(record, now_s) * 1_000))
+        for request, record in zip(requests, taken, strict=True)
+    ]
+    pending += await app.outbox.send_together(app.settings.topics.requests_by_account, rows)
     await app.checkpointer.forwarded(tp, records[-1].offset + 1, pending)
 
 
@@ -141,8 +128,9 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
         fresh = [record for record in records if record.offset >= shard.offset]
     app.metrics.events.labels("skipped").inc(len(records) - len(fresh))
     now_s = time.time()
-    requests, offsets = await _requests(app, tp, fresh, now_s)
-    offsets.append(records[-1].offset + 1)
+    requests, taken, refused = await _read(app, tp, fresh, now_s)
+    await app.checkpointer.sent(tp, refused)
+    offsets = [*map(_OFFSET, taken), records[-1].offset + 1]
     shard.is_busy = True
     at = 0
     lacking: list[int] = []
@@ -165,27 +153,28 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
         app.metrics.misrouted_events.inc(app.homes.misrouted(requests, tp.partition))
 
 
-async def _requests(
+async def _read(
     app: App, tp: TP, records: list[Any], now_s: float
-) -> tuple[list[Request], list[int]]:
-    """Return the requests among some records, and where they stand; set aside what is none."""
+) -> tuple[list[Request], list[Any], list[Pending]]:
+    """Return the requests among some records, whose they are, and what was set aside as none."""
     if not app.skipped:
         earliest_s = min(map(_TIMESTAMP, records), default=0) / 1_000
         values = [value or b"" for value in map(_VALUE, records)]
         if (usual := decode_requests(values, min(earliest_s, now_s))) is not None:
-            return usual, list(map(_OFFSET, records))
+            return usual, records, []
     requests: list[Request] = []
-    offsets: list[int] = []
+    taken: list[Any] = []
+    refused: list[Pending] = []
     for record in records:
         at_s = arrived_s(record, now_s)
         try:
             app.refuse_skipped(tp, record.offset)
             requests.append(decode_request(record.value or b"", at_s))
         except InvalidRequest as error:
-            await app.checkpointer.sent(tp, [await _set_aside(app, tp, record, at_s, error)])
+            refused.append(await _set_aside(app, tp, record, at_s, error))
         else:
-            offsets.append(record.offset)
-    return requests, offsets
+            taken.append(record)
+    return requests, taken, refused
 
 
 async def _send(
@@ -203,12 +192,9 @@ async def _send(
 
 async def _tell_links(app: App, activities: list[LinkActivity]) -> list[Pending]:
     """Tell those who watch links what accounts have chosen."""
-    topic = app.settings.topics.link_activity
     app.metrics.link_activities.inc(len(activities))
-    return [
-        await app.outbox.send_together(topic, activity.link.encode(), activity.to_bytes())
-        for activity in activities
-    ]
+    rows = [Row(activity.link.encode(), activity.to_bytes()) for activity in activities]
+    return await app.outbox.send_together(app.settings.topics.link_activity, rows)
 
 
 async def judge_links(app: App, tp: TP, records: list[Any]) -> None:

@@ -263,12 +263,16 @@ class Checkpoints:
             tp.partition,
         )
 
-    def due(self, tps: set[TP]) -> set[TP]:
-        """Return those of these partitions whose next checkpoint is not better put off."""
+    def due(self, tps: set[TP], coming: int) -> set[TP]:
+        """Return those of these partitions whose next checkpoint is not better put off.
+
+        `coming` is how many requests are on their way to each.
+        """
         return {
             tp
             for tp in tps
-            if (shard := self._shards.get(tp)) is None or not shard.puts_off(self._accounts_max)
+            if (shard := self._shards.get(tp)) is None
+            or not shard.puts_off(self._accounts_max, coming)
         }
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:

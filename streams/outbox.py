@@ -15,6 +15,9 @@ from streams.partitions import partition_of
 #: An acknowledgement that takes longer than this is a broker that is gone: the worker stops,
 #: loudly, and what it had not committed is done again.
 PRODUCE_TIMEOUT_S = 120.0
+#: Messages of many that wait for those before them: whoever comes after waits, too. A megabyte of
+#: requests for each partition, which is more than one answer of the broker takes to come.
+TOGETHER_MAX = 2_048
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -26,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Together(NamedTuple):
-    """Messages for one partition that leave together. As many as the senders' books hold."""
+    """Messages for one partition that leave together: `TOGETHER_MAX`, and who comes with more."""
 
     rows: list[Row]
     acknowledged: asyncio.Future[None]
@@ -65,22 +68,27 @@ class Outbox:
         )
         return sent
 
-    async def send_together(
-        self, topic: str, key: bytes, value: bytes | None
-    ) -> asyncio.Future[None]:
-        """Send one of many small messages; the future is its acknowledgement.
+    async def send_together(self, topic: str, rows: Iterable[Row]) -> list[asyncio.Future[None]]:
+        """Send many small messages; the futures are their acknowledgements.
 
-        It leaves with those of others for its partition, as soon as what is on its way there has
+        They leave with others for their partition, as soon as what is on its way there has
         arrived: the busier the worker, the more go together.
         """
-        to = topic, partition_of(key, await self.partitions(topic))
-        together = self._together.get(to)
+        partitions = await self.partitions(topic)
+        parts: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            parts[partition_of(row.key, partitions)].append(row)
+        return [await self._join((topic, partition), some) for partition, some in parts.items()]
+
+    async def _join(self, to: tuple[str, int], rows: list[Row]) -> asyncio.Future[None]:
+        while (together := self._together.get(to)) and len(together.rows) >= TOGETHER_MAX:
+            await asyncio.wait([together.acknowledged])
         if together is None:
             together = self._together[to] = _Together([], asyncio.Future())
             sender = asyncio.create_task(self._send_what_waits(*to))
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
-        together.rows.append(Row(key, value))
+        together.rows.extend(rows)
         return together.acknowledged
 
     async def _send_what_waits(self, topic: str, partition: int) -> None:

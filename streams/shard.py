@@ -312,14 +312,15 @@ class Shard:
         """Return the keys whose decision was lifted, once it is durable that it was; each once."""
         return self.detector.docket.in_force.take_lifted()
 
-    def puts_off(self, accounts_max: int) -> bool:
+    def puts_off(self, accounts_max: int, coming: int = 0) -> bool:
         """Whether to judge on instead of cutting a checkpoint now; some times in a row at most.
 
-        So it is where more requests wait than were judged since the last one, and nothing else
-        waits for it: who catches up is done the sooner, and a crash costs less than the lag is.
+        So it is where more requests wait (or are `coming` from the log that isn't keyed) than were
+        judged since the last one, and nothing else waits for it: who catches up is done the
+        sooner, and a crash costs less than the lag is.
         """
         ends, judged = self._log_ends(), self.offset - self.durable[0]
-        behind = ends[0] - self.offset if ends is not None else 0
+        behind = ends[0] - self.offset + coming if ends is not None else 0
         self._put_off += 1
         return (
             self._put_off <= _PUT_OFF_MAX

@@ -242,7 +242,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Commit again and again what is due; ends and rebalances commit everything."""
         await self.sleep(self.commit_interval)
         async for _ in self.itertimer(self.commit_interval, name="commit"):
-            await self.commit(self.app.checkpointer.due(set(self.assignment())))
+            mine = set(self.assignment())
+            await self.commit(self.app.checkpointer.due(mine, self._to_forward(mine)))
+
+    def _to_forward(self, mine: set[TP]) -> int:
+        """Return how many requests wait to be forwarded, for each partition that they go to."""
+        topics = self.app.settings.topics
+        if topics.keyed_by_account:
+            return 0
+        sources = [tp for tp in mine if tp.topic == topics.requests]
+        waiting = sum(max((self.log_end(tp) or 0) - self._next.get(tp, 0), 0) for tp in sources)
+        return int(waiting / topics.partitions)
 
     async def force_commit(
         self, topics: set[TP] | None = None, start_new_transaction: bool = True

@@ -18,7 +18,6 @@ from streams import agents, notices
 from streams.app import App, create_app
 from streams.control.verifier import Verifier
 from streams.outbox import Row
-from streams.partitions import partition_of
 from streams.settings import Settings, State, Topics
 from streams.shard import Shard
 from tests.contract import assert_valid_dead_letter, assert_valid_decision
@@ -40,6 +39,7 @@ class Sent:
     def __init__(self) -> None:
         self.by_topic: dict[str, list[tuple[bytes, bytes | None]]] = {}
         self.rows: dict[int, list[Row]] = {}
+        self.together: dict[str, list[Row]] = {}
 
     async def partitions(self, topic: str) -> int:
         return 4
@@ -52,6 +52,10 @@ class Sent:
         self, topic: str, partition: int, rows: Iterable[Row]
     ) -> list[asyncio.Future[None]]:
         self.rows.setdefault(partition, []).extend(rows)
+        return [self._acknowledged()]
+
+    async def send_together(self, topic: str, rows: Iterable[Row]) -> list[asyncio.Future[None]]:
+        self.together.setdefault(topic, []).extend(rows)
         return [self._acknowledged()]
 
     def _acknowledged(self) -> asyncio.Future[None]:
@@ -107,18 +111,14 @@ def count(app: App, outcome: str) -> float:
     return value
 
 
-async def test_forward_sends_each_request_as_it_came_to_its_accounts_partition(
-    tmp_path: Path,
-) -> None:
+async def test_forward_sends_each_request_as_it_came_by_its_account(tmp_path: Path) -> None:
     app, sent = app_for(tmp_path, is_keyed=False)
     arrived_ms = now_ms() - 5_000
     records = [record(n, view(f"a{n % 5}", n), arrived_ms) for n in range(50)]
     await agents.forward(app, TP("gateway.requests", 3), records)
-    rows = {row.value: (partition, row) for partition, found in sent.rows.items() for row in found}
-    assert len(rows) == 50
-    for each in records:
-        partition, row = rows[each.value]
-        assert partition == partition_of(row.key, 4)
+    rows = sent.together[app.settings.topics.requests_by_account]
+    assert [row.value for row in rows] == [each.value for each in records]
+    for each, row in zip(records, rows, strict=True):
         assert each.value is not None
         assert row.key.decode() == msgspec.json.decode(each.value)["account_id"]
         assert row.timestamp_ms == arrived_ms
@@ -133,7 +133,7 @@ async def test_a_time_of_arrival_that_cannot_be_is_taken_for_now(
     app, sent = app_for(tmp_path, is_keyed=False)
     begin_ms = now_ms()
     await agents.forward(app, TP("gateway.requests", 0), [record(0, view("ann", 0), stamp_ms)])
-    ((row,),) = sent.rows.values()
+    ((row,),) = sent.together.values()
     assert row.timestamp_ms is not None
     assert begin_ms <= row.timestamp_ms <= now_ms()
 
@@ -152,7 +152,7 @@ async def test_what_is_no_request_becomes_a_dead_letter(tmp_path: Path, is_keyed
     ]
     assert count(app, "dead-letter") == 2
     assert count(app, "judged") == int(is_keyed)
-    forwarded = [row for rows in sent.rows.values() for row in rows if row.key != b"digest"]
+    forwarded = sent.together.get(app.settings.topics.requests_by_account, [])
     assert len(forwarded) == int(not is_keyed)
 
 

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.kafka import client_arguments
-from streams.outbox import Outbox
+from streams.outbox import TOGETHER_MAX, Outbox, Row
+from streams.partitions import partition_of
 from streams.settings import Settings
 from streams.topics import create
 from tests.integration.workers import read
@@ -39,7 +41,7 @@ async def test_what_many_send_together_arrives_once_and_in_the_order_of_each(
         acknowledged = []
         for n in range(number, COUNT, LANES):
             key = f"link-{n % (5 * LANES)}".encode()
-            acknowledged.append(await outbox.send_together(topic, key, b"%d" % n))
+            acknowledged += await outbox.send_together(topic, [Row(key, b"%d" % n)])
             if n % 7 == 0:
                 await asyncio.sleep(0)
         await asyncio.gather(*acknowledged)
@@ -50,8 +52,10 @@ async def test_what_many_send_together_arrives_once_and_in_the_order_of_each(
         await producer.stop()
     records = await read(settings_for_broker, topic, lambda records: len(records) >= COUNT)
     by_key: dict[bytes, list[int]] = defaultdict(list)
+    partitions = settings_for_broker.topics.partitions
     for record in records:
         by_key[record.key or b""].append(int(record.value or b""))
+        assert record.partition == partition_of(record.key or b"", partitions)
     assert sorted(n for some in by_key.values() for n in some) == list(range(COUNT))
     assert all(some == sorted(some) for some in by_key.values())
 
@@ -63,6 +67,42 @@ async def test_who_sent_what_the_producer_did_not_take_is_told(
     outbox, producer = await outbox_and_producer(settings_for_broker)
     await outbox.partitions(topic)
     await producer.stop()
-    sent = [await outbox.send_together(topic, b"link", b"%d" % n) for n in range(3)]
+    rows = [Row(b"link", b"%d" % n) for n in range(3)]
     with pytest.raises(KafkaError):
-        await asyncio.gather(*sent)
+        await asyncio.gather(*await outbox.send_together(topic, rows))
+
+
+async def test_who_sends_faster_than_the_broker_takes_waits() -> None:
+    asked, answers = asyncio.Event(), asyncio.Semaphore(0)
+    taken: list[int] = []
+
+    class Slow:
+        """A producer whose broker answers when it is told to."""
+
+        async def partitions_for(self, topic: str) -> set[int]:
+            return {0}
+
+        def create_batch(self) -> BatchBuilder:
+            return BatchBuilder(2**20, 0)
+
+        async def send_batch(
+            self, batch: BatchBuilder, topic: str, partition: int
+        ) -> asyncio.Future[None]:
+            taken.append(batch.record_count())
+            asked.set()
+            await answers.acquire()
+            done: asyncio.Future[None] = asyncio.Future()
+            done.set_result(None)
+            return done
+
+    outbox = Outbox(SimpleNamespace(producer=SimpleNamespace(_ensure_producer=Slow)))
+    first = await outbox.send_together("topic", [Row(b"a", b"first")])
+    await asked.wait()
+    full = await outbox.send_together("topic", [Row(b"a", b"more")] * TOGETHER_MAX)
+    late = asyncio.create_task(outbox.send_together("topic", [Row(b"a", b"late")]))
+    await asyncio.wait(first, timeout=0)
+    assert not late.done()
+    for _ in range(3):
+        answers.release()
+    await asyncio.gather(*first, *full, *await late)
+    assert taken == [1, TOGETHER_MAX, 1]

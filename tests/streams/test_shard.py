@@ -156,6 +156,7 @@ def test_who_catches_up_judges_on_and_is_durable_after_some_time_all_the_same() 
     assert near_the_end.puts_off(1_000)
     observe(near_the_end, views(2_400))
     assert not near_the_end.puts_off(1_000)
+    assert near_the_end.puts_off(1_000, coming=1_000), "that many are still to be forwarded"
 
 
 def test_nobody_waits_for_what_is_put_off() -> None:
