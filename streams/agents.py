@@ -156,7 +156,7 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
 async def _read(
     app: App, tp: TP, records: list[Any], now_s: float
 ) -> tuple[list[Request], list[Any], list[Pending]]:
-    """Return the requests among some records, whose they are, and what was set aside as none."""
+    """Return the requests among some records, their records, and what was sent about the rest."""
     if not app.skipped:
         earliest_s = min(map(_TIMESTAMP, records), default=0) / 1_000
         values = [value or b"" for value in map(_VALUE, records)]
