@@ -76,10 +76,12 @@ class Detailing:
         To be called every few seconds.
         """
         reduced = 0
+        # Who keys requests anew is behind with forwarding them rather than with what it forwarded.
+        coming = self._app.consumer.to_forward()
         for tp in self._app.assignment_of_accounts():
             shard, end = self._app.checkpointer.shard(tp), self._app.log_end(tp)
             if shard is not None and end is not None:
-                await self._adjust(tp, shard, max(end - shard.offset, 0))
+                await self._adjust(tp, shard, max(end - shard.offset, 0) + coming)
                 reduced += shard.full_per_minute > 0
         self._app.metrics.reduced_detail_partitions.set(reduced)
 

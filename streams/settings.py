@@ -235,9 +235,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     #: More than this and the worker reports itself not ready: the upstream is broken.
     dead_letters_per_minute: PositiveInt = 600
-    #: Requests that a partition may be behind before only the number is judged of what an account
-    #: sends beyond one a second: about twenty seconds' worth of a whole core. 0: judge all in full,
-    #: however long it takes.
+    #: Requests that a partition may be behind, with its part of those that are still to be keyed by
+    #: account, before only the number is judged of what an account sends beyond one a second: about
+    #: twenty seconds' worth of a whole core. 0: judge all in full, however long it takes.
     full_detail_lag_events: Annotated[int, msgspec.Meta(ge=0)] = 100_000
     #: Messages that are not judged but set aside, on the record: a bug that one brings out need
     #: not hold up a partition until it is mended. The log that tells of the bug names them.

@@ -242,17 +242,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Commit again and again what is due; ends and rebalances commit everything."""
         await self.sleep(self.commit_interval)
         async for _ in self.itertimer(self.commit_interval, name="commit"):
-            mine = set(self.assignment())
-            await self.commit(self.app.checkpointer.due(mine, self._to_forward(mine)))
+            due = self.app.checkpointer.due(set(self.assignment()), self.to_forward())
+            await self.commit(due)
 
-    def _to_forward(self, mine: set[TP]) -> int:
-        """Return how many requests wait to be forwarded, for each partition that they go to."""
+    def to_forward(self) -> int:
+        """Return how many requests are still to be forwarded to each judged partition, on average.
+
+        This worker knows of what it forwards itself; others are taken to be as far behind.
+        """
         topics = self.app.settings.topics
-        if topics.keyed_by_account:
+        mine = [tp for tp in self.assignment() if tp.topic == topics.requests]
+        if topics.keyed_by_account or not mine:
             return 0
-        sources = [tp for tp in mine if tp.topic == topics.requests]
-        waiting = sum(max((self.log_end(tp) or 0) - self._next.get(tp, 0), 0) for tp in sources)
-        return int(waiting / topics.partitions)
+        ends = {tp: end for tp in mine if (end := self.log_end(tp)) is not None}
+        waiting = sum(end - self._next.get(tp, end) for tp, end in ends.items())
+        everybodys = self._thread._consumer.partitions_for_topic(topics.requests) or mine
+        return int(waiting * len(everybodys) / len(mine) / topics.partitions)
 
     async def force_commit(
         self, topics: set[TP] | None = None, start_new_transaction: bool = True

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from models.request import Request
 from streams.settings import Settings
 from streams.topics import create
 from tests.integration.workers import START_S, decisions_in, produce, read_to_end, until, worker
 
-#: Of one account, a hundred a second: nobody else is to be left out.
-_FLOOD = (
-    Request(START_S + n / 100, f"f{n}", "flooder", "generate", [f"own-{n}"])
-    for n in itertools.count()
-)
-_PEOPLE = (
-    Request(START_S + n / 10, f"p{n}", f"person-{n % 60}", "view", [f"popular-{n % 7}"])
-    for n in itertools.count()
-)
 _AT_ONCE = 2_000
 
 
+def _flood() -> Iterator[Request]:
+    """Make requests of one account, a hundred a second: nobody else is to be left out."""
+    for n in itertools.count():
+        yield Request(START_S + n / 100, f"f{n}", "flooder", "generate", [f"own-{n}"])
+
+
+def _people() -> Iterator[Request]:
+    for n in itertools.count():
+        yield Request(START_S + n / 10, f"p{n}", f"person-{n % 60}", "view", [f"popular-{n % 7}"])
+
+
+@pytest.mark.parametrize("is_keyed", [False, True], ids=["rekeyed", "keyed by account"])
 async def test_what_floods_is_judged_in_part_while_a_partition_is_behind(
-    settings_for_broker: Settings, tmp_path: Path
+    settings_for_broker: Settings, tmp_path: Path, is_keyed: bool
 ) -> None:
-    topics = msgspec.structs.replace(settings_for_broker.topics, keyed_by_account=True)
+    topics = msgspec.structs.replace(settings_for_broker.topics, keyed_by_account=is_keyed)
     limits = msgspec.structs.replace(settings_for_broker.limits, full_detail_lag_events=1)
     settings = msgspec.structs.replace(settings_for_broker, topics=topics, limits=limits)
     await create(settings)
+    flood, people = _flood(), _people()
 
     async def send() -> None:
-        some = [*itertools.islice(_FLOOD, _AT_ONCE), *itertools.islice(_PEOPLE, _AT_ONCE // 10)]
+        some = [*itertools.islice(flood, _AT_ONCE), *itertools.islice(people, _AT_ONCE // 10)]
         await produce(settings, some)
 
     with worker(settings, tmp_path) as running:
