@@ -21,11 +21,15 @@ from models.notices import (
     Verdict,
     seconds,
 )
+from models.signals import DAY_S
 
 #: What one partition keeps in mind: a megabyte at the very most. Beyond it, what ends first goes.
 ALLOWED_MAX = 10_000
 APPROVED_MAX = 1_000
 CALENDARS_MAX = 100
+#: What has ended still holds for requests from before its end, which a worker that is behind
+#: judges after it has heard of what was said since: Kafka keeps them for so long by default.
+_LATE_S = 7 * DAY_S
 #: Messages by whose id a repeat is known; they come twice when a worker is killed on the way.
 _HEARD_MAX = 1_000
 #: No planned event: no name, and what is usual.
@@ -106,11 +110,8 @@ class Steering:
 
         What was approved for it is over: nobody is banned anew because an allowance has run out.
         """
-        self._allowed.pop(notice.subject.key, None)
-        expires_s, now_s = seconds(notice.expires_at), notice.issued_s
-        if expires_s > now_s:
-            self._allowed[notice.subject.key] = expires_s
-            _drop(self._allowed, now_s, ALLOWED_MAX, lambda expires_s: expires_s)
+        key, expires_s, now_s = notice.subject.key, seconds(notice.expires_at), notice.issued_s
+        _renew(self._allowed, key, expires_s, now_s, ALLOWED_MAX, lambda expires_s: expires_s)
         self._find_ranges()
         for link in [link for link in self.approved if self.allows_link(link, now_s)]:
             del self.approved[link]
@@ -175,10 +176,9 @@ class Steering:
 
     def approve(self, notice: Approve) -> None:
         """Cover everybody who carries a link with an action."""
-        self.approved[notice.subject.value] = Approval(
-            notice.id, notice.action, notice.limit_per_minute, seconds(notice.expires_at)
-        )
-        _drop(self.approved, notice.issued_s, APPROVED_MAX, lambda approval: approval.expires_s)
+        key, expires_s, now_s = notice.subject.value, seconds(notice.expires_at), notice.issued_s
+        approval = Approval(notice.id, notice.action, notice.limit_per_minute, expires_s)
+        _renew(self.approved, key, approval, now_s, APPROVED_MAX, lambda one: one.expires_s)
 
     def withdraw(self, subject: Subject) -> None:
         """Cover those who carry a link no longer."""
@@ -225,9 +225,9 @@ class Steering:
 
     def plan(self, notice: Calendar) -> None:
         """Take note of a planned event; one that has ended is called off."""
-        starts_s, ends_s = seconds(notice.starts_at), seconds(notice.ends_at)
-        self._events[notice.name] = Event(starts_s, ends_s, notice.tolerance)
-        _drop(self._events, notice.issued_s, CALENDARS_MAX, lambda event: event.ends_s)
+        event = Event(seconds(notice.starts_at), seconds(notice.ends_at), notice.tolerance)
+        now_s = notice.issued_s
+        _renew(self._events, notice.name, event, now_s, CALENDARS_MAX, lambda one: one.ends_s)
 
     def event(self, now_s: float) -> tuple[str, float]:
         """Return the planned event that goes on now and its tolerance; "" and 1 without one."""
@@ -266,11 +266,22 @@ class Steering:
         self._find_ranges()
 
 
-def _drop(
-    items: dict[str, _Item], now_s: float, count_max: int, end_s: Callable[[_Item], float]
+def _renew(
+    items: dict[str, _Item],
+    key: str,
+    item: _Item,
+    now_s: float,
+    count_max: int,
+    end_s: Callable[[_Item], float],
 ) -> None:
-    """Drop what has ended, and beyond a number what ends first."""
-    for key in [key for key, item in items.items() if end_s(item) <= now_s]:
-        del items[key]
+    """Put an item in place of what was said before; one that has ended as it is said ends that.
+
+    What ended long ago is dropped, and beyond a number what ends first.
+    """
+    items.pop(key, None)
+    if end_s(item) > now_s:
+        items[key] = item
+    for old in [old for old, each in items.items() if end_s(each) <= now_s - _LATE_S]:
+        del items[old]
     while len(items) > count_max:
-        del items[min(items, key=lambda key: (end_s(items[key]), key))]
+        del items[min(items, key=lambda old: (end_s(items[old]), old))]

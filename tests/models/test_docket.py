@@ -29,6 +29,7 @@ from models.notices import (
 )
 from models.popularity import Popularity
 from models.request import Request
+from models.steering import CALENDARS_MAX, Steering
 from tests.contract import assert_valid_decision
 from tests.models.traffic import HOUR_S, MIDNIGHT_S, Partition, request, views
 
@@ -127,6 +128,28 @@ def test_an_allowance_is_taken_back_by_one_that_has_run_out() -> None:
     say(partition, Allow(subject=ACCOUNT, expires_at=until, **told("n1")))
     say(partition, Allow(subject=ACCOUNT, expires_at=past, **told("n2")))
     assert partition.observe(flood("copier")).decisions
+
+
+def test_an_allowance_that_has_ended_holds_for_what_is_judged_late() -> None:
+    # Who is behind hears what was said since before it judges what was done before.
+    partition, until_s = Partition(ENFORCE), MORNING_S + HOUR_S
+    said = {"expires_at": rfc3339(MORNING_S + 24 * HOUR_S), **told("n2", until_s + 1)}
+    say(partition, Allow(subject=ACCOUNT, expires_at=rfc3339(until_s), **told("n1")))
+    say(partition, Allow(subject=Subject("account", "another"), **said))
+    assert partition.observe(flood("copier")).decisions == []
+    assert partition.observe(flood("copier", until_s + 1)).decisions
+
+
+def test_of_too_many_plans_the_one_that_ends_first_is_forgotten() -> None:
+    steering = Steering(ENFORCE)
+    for n in range(CALENDARS_MAX + 1):
+        times = {
+            "starts_at": rfc3339(MORNING_S + n * HOUR_S),
+            "ends_at": rfc3339(MORNING_S + (n + 1) * HOUR_S),
+        }
+        steering.plan(Calendar(name=f"event-{n}", tolerance=2.0, **times, **told(f"n{n}")))
+    planned = [steering.event(MORNING_S + (n + 0.5) * HOUR_S)[0] for n in range(CALENDARS_MAX + 1)]
+    assert planned == ["", *(f"event-{n}" for n in range(1, CALENDARS_MAX + 1))]
 
 
 def test_a_release_lifts_it_and_the_account_may_be_judged_anew(throttled: Partition) -> None:
