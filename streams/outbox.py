@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from faust import App
@@ -15,9 +15,9 @@ from streams.partitions import partition_of
 #: An acknowledgement that takes longer than this is a broker that is gone: the worker stops,
 #: loudly, and what it had not committed is done again.
 PRODUCE_TIMEOUT_S = 120.0
-#: Messages of many that wait for those before them: whoever comes after waits, too. A megabyte of
-#: requests for each partition, which is more than one answer of the broker takes to come.
-TOGETHER_MAX = 2_048
+#: What waits for those before it, for each partition: whoever comes after waits, too. Some three
+#: thousand requests, more than come while a broker answers; one may have as much by itself.
+TOGETHER_BYTES_MAX = 2**20
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -28,11 +28,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None = None
 
 
-class _Together(NamedTuple):
-    """Messages for one partition that leave together: `TOGETHER_MAX`, and who comes with more."""
+class _Together(msgspec.Struct):
+    """Messages for one partition that leave together: `TOGETHER_BYTES_MAX`, and what came last."""
 
     rows: list[Row]
     acknowledged: asyncio.Future[None]
+    size_bytes: int = 0
 
 
 class Outbox:
@@ -81,7 +82,7 @@ class Outbox:
         return [await self._join((topic, partition), some) for partition, some in parts.items()]
 
     async def _join(self, to: tuple[str, int], rows: list[Row]) -> asyncio.Future[None]:
-        while (together := self._together.get(to)) and len(together.rows) >= TOGETHER_MAX:
+        while (together := self._together.get(to)) and together.size_bytes >= TOGETHER_BYTES_MAX:
             await asyncio.wait([together.acknowledged])
         if together is None:
             together = self._together[to] = _Together([], asyncio.Future())
@@ -89,13 +90,15 @@ class Outbox:
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
         together.rows.extend(rows)
+        together.size_bytes += sum(len(row.value or b"") for row in rows)
         return together.acknowledged
 
     async def _send_what_waits(self, topic: str, partition: int) -> None:
         async with self._turns[topic, partition]:
-            rows, acknowledged = self._together.pop((topic, partition))
+            together = self._together.pop((topic, partition))
+            acknowledged = together.acknowledged
             try:
-                sent = await send_rows(self._producer, topic, partition, rows)
+                sent = await send_rows(self._producer, topic, partition, together.rows)
                 await asyncio.gather(*sent)
             except Exception as error:  # whoever waits for them is told
                 acknowledged.set_exception(error)
