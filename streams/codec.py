@@ -80,14 +80,24 @@ class _Lenient(msgspec.Struct, gc=False):
     duration_ms: float | None = None
 
 
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Timed(_Lenient, gc=False):
+    """The same with the time read by msgspec, which knows no leap seconds."""
+
+    ts: float | _Time  # type: ignore[assignment]
+
+
 class _Moment(msgspec.Struct, array_like=True):
     """A time by itself; a struct, because msgspec keeps what it has learnt of structs."""
 
-    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    time: _Time
 
 
 _decode_strict = msgspec.json.Decoder(Request).decode
 _decode_lenient = msgspec.json.Decoder(_Lenient).decode
+_decode_timed = msgspec.json.Decoder(_Timed).decode
 _decode_any = msgspec.json.Decoder().decode
 _LEAP_SECOND = re.compile(r"(.{10}[Tt ]\d\d:\d\d):60(.*)", re.ASCII)
 
@@ -139,7 +149,7 @@ def decode_requests(values: Sequence[bytes], arrived_s: float) -> list[Request] 
     try:
         if not all(map(bytes.isascii, values)):
             values = [_checked(value, MESSAGE_BYTES_MAX) for value in values]
-        requests = list(map(_decode_strict, values))
+        requests = _decode_many(values)
     except (InvalidRequest, msgspec.DecodeError, RecursionError):
         return None
     times = [request.ts for request in requests] or [TS_MIN_S]
@@ -149,6 +159,18 @@ def decode_requests(values: Sequence[bytes], arrived_s: float) -> list[Request] 
         and max(times) <= arrived_s + TS_AHEAD_MAX_S
     )
     return requests if is_usual else None
+
+
+def _decode_many(values: Sequence[bytes]) -> list[Request]:
+    try:
+        return list(map(_decode_strict, values))
+    except msgspec.ValidationError:
+        # Shippers that write textual times or `null` do so in every message: to try each of them
+        # in both ways takes twice as long.
+        return [
+            _request(one, one.ts if isinstance(one.ts, float) else one.ts.timestamp())
+            for one in map(_decode_timed, values)
+        ]
 
 
 def decode_json(raw: bytes, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:
@@ -221,7 +243,12 @@ def _read_leniently(raw: bytes) -> Request:
         lenient = _decode_lenient(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         _refuse(error)
-    ts = parse_rfc3339(lenient.ts) if isinstance(lenient.ts, str) else lenient.ts
+    return _request(
+        lenient, parse_rfc3339(lenient.ts) if isinstance(lenient.ts, str) else lenient.ts
+    )
+
+
+def _request(lenient: _Lenient, ts: float) -> Request:
     return Request(
         ts=ts,
         request_id=lenient.request_id,

@@ -255,9 +255,20 @@ def test_a_damaged_message_ends_as_one_or_the_other(data: st.DataObject) -> None
     assert holds(read(bytes(raw)))
 
 
+#: As some shippers write: textual times, `null` for what is absent.
+TOLERATED = [
+    encode(ts="2024-03-02T20:00:00Z"),
+    encode(ts="2024-03-02 20:00:00.1234567+05:30"),
+    encode(ts="2024-03-02t20:00:00.25z", links=None, pair_ids=None),
+    encode(ts=1_709_409_600, bytes=None, status=None, duration_ms=None),
+    encode(owner_id=None, ip=None, user_agent=None, ja4=None, asn=None),
+]
+
+
 def test_many_at_once_are_read_as_one_by_one() -> None:
     raw = [encode(request_id=f"r{n}", ts=NOW_S + n) for n in range(3)]
     raw.append(json.dumps(FULL, ensure_ascii=False).encode())
+    raw += TOLERATED
     assert decode_requests(raw, NOW_S) == [decode_request(one, NOW_S) for one in raw]
     assert decode_requests([], NOW_S) == []
 
@@ -266,20 +277,32 @@ def test_many_at_once_are_read_as_one_by_one() -> None:
     "unusual",
     [
         b"{",
-        encode(ts="2024-03-02T20:00:00Z"),
+        encode(ts="2016-12-31T23:59:60Z"),
+        encode(ts="2024-03-02T20:00:00"),
         encode(ts=NOW_S + TS_AHEAD_MAX_S + 1),
+        encode(ts="2024-03-02T22:00:00Z"),
         encode(ts=0),
         encode(unknown="?").replace(b"?", b"\xff"),
         encode(unknown="?" * MESSAGE_BYTES_MAX),
         encode(account_id=""),
     ],
-    ids=["broken", "textual", "ahead", "old", "no-utf8", "large", "empty"],
+    ids=["broken", "leap", "nowhere", "ahead", "text-ahead", "old", "no-utf8", "large", "empty"],
 )
 def test_where_one_is_unusual_each_is_looked_at(unusual: bytes) -> None:
     assert decode_requests([encode(), unusual, encode()], NOW_S) is None
 
 
-@given(st.lists(st.sampled_from([encode(), encode(status=404)]) | st.binary(max_size=20)))
+@given(
+    st.lists(
+        st.sampled_from([encode(), encode(status=404), *TOLERATED])
+        | st.builds(
+            lambda at, status: encode(ts=at.isoformat(), status=status),
+            st.datetimes(timezones=st.timezones()),
+            st.none() | st.integers(-1, 2**63),
+        )
+        | st.binary(max_size=20)
+    )
+)
 def test_many_at_once_are_read_as_one_by_one_or_not_at_all(raw: list[bytes]) -> None:
     read = decode_requests(raw, NOW_S)
     if read is None:
