@@ -85,8 +85,6 @@ class Detector:
         self.exchange = Exchange(partition, partitions)
         #: Which request of the batch is being judged.
         self._at = 0
-        #: What other partitions, of another version, told in vain.
-        self.unreadable_digests = 0
         self.docket = Docket(config, self._identity, self.population)
         self._hearing = Hearing(self.docket, self.population, self._known, self._activities.ties)
 
@@ -214,7 +212,7 @@ class Detector:
             try:
                 self.population.merge(learned)
             except DigestError:
-                self.unreadable_digests += 1
+                seen.unreadable_digests += 1
         return True
 
     def tell(self, ts: float) -> list[Digest]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import msgspec
 
@@ -26,8 +25,6 @@ from models.verdict import APPROVALS, Cause, Grounds, decision_id, write
 
 #: What covers the members of an approved group.
 _GROUP_SCENARIO = "coordinated-sweep"
-
-Feedback = Literal["confirm", "overturn"]
 
 
 class _Wire(msgspec.Struct, array_like=True):

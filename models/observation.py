@@ -20,6 +20,8 @@ class Observation(msgspec.Struct):
     lacking: list[int] = []
     #: What was learned, for the other partitions.
     digests: list[Digest] = []
+    #: How many of those that others had told could not be read: another version wrote them.
+    unreadable_digests: int = 0
     #: What accounts chose, for those who watch what they have in common.
     activities: list[LinkActivity] = []
     #: Account-days that began, and those of them with a first throttle or ban.

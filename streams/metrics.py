@@ -117,6 +117,14 @@ class Metrics:
             registry=registry,
         )
 
+        # What other partitions have learned and this worker could not read: they run another
+        # version. Until all run the same one they judge by less than is known.
+        self.unreadable_digests = Counter(
+            "pairwatch_unreadable_digests",
+            "What other partitions have learned that could not be read",
+            registry=registry,
+        )
+
         # Events that did not fit the contract, by reason. A new reason after a deployment of
         # the gateway means that it changed its format; read some of `pairwatch.dead-letters`.
         self.dead_letters = Counter(
@@ -389,6 +397,7 @@ class Metrics:
             self.events.labels(outcome).inc(count)
         self.excess_events.inc(seen.excess)
         self.shed_events.inc(seen.shed)
+        self.unreadable_digests.inc(seen.unreadable_digests)
         self.account_days.inc(seen.account_days)
         for action, count in seen.hits.items():
             self.account_days_hit.labels(action).inc(count)

@@ -70,10 +70,9 @@ class Catalogue:
         New pairs a day as a share of `size`; they appear at midnight UTC.
     days
         Length of the run.
-    owners
-        Platform key of each account that owns pairs.
     owned
-        How many pairs each wants to own, in proportion: the sum is made to fit.
+        How many pairs each account that owns some wants to own, in proportion: the sum is made to
+        fit.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class Catalogue:
         size: int,
         growth_per_day: float,
         days: int,
-        owners: Ints,
         owned: Floats,
     ) -> None:
         self._draws = draws
@@ -97,15 +95,13 @@ class Catalogue:
         cumulative = np.cumsum(owned)
         bounds = np.floor(cumulative / cumulative[-1] * self.size).astype(np.int64)
         shuffled = np.argsort(draws.uniform("owner", pairs))
-        #: Position in `owners` of each pair's owner.
+        #: Position in `owned` of each pair's owner.
         self.owner_slot = np.empty(self.size, dtype=np.int64)
         self.owner_slot[shuffled] = np.searchsorted(bounds, pairs, side="right")
-        #: Platform key of each pair's owner.
-        self.owner_key = owners[self.owner_slot]
         #: Pairs grouped by owner, oldest first; `own_starts` says where each owner's begin.
         self.by_owner = np.argsort(self.owner_slot, kind="stable")
-        self._owner_count = len(owners)
-        counts = np.bincount(self.owner_slot, minlength=len(owners))
+        self._owner_count = len(owned)
+        counts = np.bincount(self.owner_slot, minlength=len(owned))
         self.own_starts = np.cumsum(counts) - counts
 
     def size_on(self, day: int) -> int:

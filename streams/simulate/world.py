@@ -61,7 +61,6 @@ class World:
             catalogue_size,
             growth_per_day,
             self.days_count,
-            self.accounts.key,
             self.accounts.owned,
         )
         self.campaigns: list[Campaign] = [

@@ -20,7 +20,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.assembly import Assembly
 from models.decision import Decision
 from models.detector import Detector
 from models.request import Request
@@ -34,6 +33,7 @@ from streams.settings import ENV_PREFIX, Settings
 from streams.settings_reader import Secret
 from streams.shard import Shard
 from streams.topic_plan import changelog_topic
+from tests.assembly import Assembly
 
 #: Joining a group, recovery and judging take seconds on an idle machine; this is for a busy one.
 TIMEOUT_S = 90.0

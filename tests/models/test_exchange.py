@@ -7,13 +7,13 @@ from functools import cache
 
 import pytest
 
-from models.assembly import Assembly
 from models.config import DetectionConfig
 from models.decision import Decision
 from models.detector import Detector
 from models.exchange import EPOCH_S, Digest, Exchange
 from models.hashing import hash32
 from models.request import Request
+from tests.assembly import Assembly
 from tests.models.traffic import MIDNIGHT_S, traffic
 
 PARTITIONS = 3
@@ -142,3 +142,14 @@ def test_who_judges_a_request_anew_takes_in_the_same_whatever_it_has_been_told_s
             exchange.receive(Digest(1, hour, bytes([hour])), hour)
         taken_in = exchange.begin_epoch((hours[due - 1] + 2) * EPOCH_S)
         assert taken_in == [bytes([hour]) for hour in hours[:due][-24:]]
+
+
+def test_what_another_version_told_is_counted_and_judging_goes_on() -> None:
+    judges = detectors()
+    for other in (1, 2):
+        judges[0].exchange.receive(Exchange(other, PARTITIONS).tell(MIDNIGHT_S, b"?"), 0)
+    later_s = MIDNIGHT_S + 2 * EPOCH_S
+    judges[0].exchange.excuse([1, 2])
+    ask = Request(ts=later_s, request_id="r", account_id="a", action="view")
+    seen = judges[0].observe([ask], [0])
+    assert (seen.taken, seen.unreadable_digests) == (1, 2)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from models.assembly import Assembly
 from models.config import DetectionConfig
 from models.decision import Decision, Source
 from models.detector import Detector
@@ -19,6 +18,7 @@ from models.request import Request
 from streams.partitions import partition_of
 from streams.render import moment
 from streams.simulate import Label
+from tests.assembly import Assembly
 from tests.scenarios.enforcement import Enforcement, Ruling
 
 DAY_S = 86_400

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import streams.metrics
+from models.observation import Observation
 from streams.codec import REASONS
 from streams.metrics import Metrics
 from tests.decisions import decision
@@ -54,6 +55,27 @@ def test_known_outcomes_and_reasons_start_at_zero_so_that_their_first_rise_is_se
         assert registry.get_sample_value("pairwatch_events_total", {"outcome": outcome}) == 0
     for reason in REASONS:
         assert registry.get_sample_value("pairwatch_dead_letters_total", {"reason": reason}) == 0
+
+
+def test_what_becomes_of_a_batch_is_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
+    seen = Observation(
+        judged=5, excess=1, shed=2, duplicate=3, late=4, account_days=6, unreadable_digests=7
+    )
+    seen.hits = {"ban": 8}
+    metrics.count_judged(seen, server_errors=9)
+    expected = {
+        "account_days": 6,
+        "excess_events": 1,
+        "shed_events": 2,
+        "unreadable_digests": 7,
+    }
+    for name, count in expected.items():
+        assert registry.get_sample_value(f"pairwatch_{name}_total") == count
+    for outcome, count in (("judged", 5), ("duplicate", 3), ("late", 4)):
+        labels = {"outcome": outcome}
+        assert registry.get_sample_value("pairwatch_events_total", labels) == count
+    hits = registry.get_sample_value("pairwatch_account_days_hit_total", {"action": "ban"})
+    assert hits == 8
 
 
 def test_the_lag_of_a_partition_goes_with_the_partition(
