@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -64,11 +65,11 @@ def known(bench: Bench, accounts: int) -> Known:
     keyed = requests_of_many()
     size = asyncio.run(fill(bench, settings, keyed, accounts))
     with started(bench, settings) as process:
-        from_changelog_s = wait_until_ready(settings)
+        from_changelog_s = wait_until_ready(process, settings)
         wait_until_at_rest(process.pid)
     asyncio.run(_send_events(bench, keyed))
     with started(bench, settings) as process:
-        from_disk_s = wait_until_ready(settings)
+        from_disk_s = wait_until_ready(process, settings)
         many = asyncio.run(
             watch(replace(bench, events=_EVENTS), settings.kafka.group, _TOPIC, process)
         )
@@ -85,8 +86,8 @@ def requests_of_many() -> dict[int, list[Row]]:
     return keyed
 
 
-def wait_until_ready(settings: Settings) -> float:
-    """Wait until `/ready` says so; return after how many seconds."""
+def wait_until_ready(process: subprocess.Popen[bytes], settings: Settings) -> float:
+    """Wait until a worker's `/ready` says so; return after how many seconds."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < _READY_TIMEOUT_S:
         try:
@@ -94,6 +95,8 @@ def wait_until_ready(settings: Settings) -> float:
                 return time.monotonic() - began_s
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(_POLL_S)
+        if process.poll() is not None:
+            raise SubjectError(f"it ended with status {process.returncode}")
     raise SubjectError("it was not ready in time")
 
 
