@@ -47,9 +47,9 @@ def _measure(bench: Bench, accounts: int, replicas: int) -> Takeover:
     asyncio.run(fill(bench, settings, requests_of_many(), accounts))
     with started(bench, settings) as killed, alongside(bench.next_core(), settings) as other:
         process, settings_of_other = other
-        for each, one in ((killed, settings), (process, settings_of_other)):
+        for worker, one in ((killed, settings), (process, settings_of_other)):
             _wait_until(one, "partitions_assigned", lambda count: count == PARTITIONS / 2)
-            wait_until_ready(each, one)
+            wait_until_ready(worker, one)
             _wait_until(one, "standby_lag_records", lambda lag: lag == 0)
         wait_until_at_rest(process.pid)
         before = _metric(settings_of_other, "recovered_records_total")

@@ -251,4 +251,4 @@ def test_what_was_decided_once_is_never_decided_otherwise(seed: int, inputs: int
         if chance.random() < 0.05:
             service.tell_all(say(chance, sender.now_s, service.decisions))
         service.step()
-    assert service.crashes > steps * _INPUTS_A_STEP // 200
+    assert service.crashes > steps // 20
