@@ -87,6 +87,11 @@ class Checkpoints:
         self._pending: dict[TP, list[Pending]] = defaultdict(list)
         #: A batch is judged and its decisions are noted as sent, or neither, when the cut is made.
         self._locks: dict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: One partition is cut at a time, which takes it a while: everybody else has a turn before
+        #: the next one is.
+        self._cutting = asyncio.Lock()
+        #: Set when somebody waits for room: a checkpoint is due at once.
+        self.wanted = asyncio.Event()
         #: The last record taken of each partition: Faust delivers some again.
         self._taken: dict[TP, int] = {}
         #: Partitions that others had taken over when something was to be written. Their live
@@ -109,6 +114,9 @@ class Checkpoints:
 
     async def wait_for_room(self, tp: TP) -> None:
         """Wait until a partition may judge another batch before the next checkpoint."""
+        if (shard := self._shards.get(tp)) is None or shard.has_room(self._accounts_max):
+            return  # nearly always
+        self.wanted.set()
         await self.wait_until(tp, lambda shard: shard.has_room(self._accounts_max))
 
     @property
@@ -277,6 +285,7 @@ class Checkpoints:
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable; return the offsets to commit."""
+        self.wanted.clear()
         if self._failed:
             return {}
         started_s = time.perf_counter()
@@ -333,11 +342,13 @@ class Checkpoints:
     async def _settle(self, tp: TP) -> dict[TP, int]:
         """Cut a partition, and write it once its decisions are out."""
         async with AsyncExitStack() as held:
-            await held.enter_async_context(self._locks[tp])
-            if self._failed:  # in the batch that held the lock: it may be half judged
-                return {}
-            shard = self._shards.get(tp)
-            checkpoint = shard.begin_checkpoint() if shard is not None else None
+            async with self._cutting:
+                await asyncio.sleep(0)
+                await held.enter_async_context(self._locks[tp])
+                if self._failed:  # in the batch that held the lock: it may be half judged
+                    return {}
+                shard = self._shards.get(tp)
+                checkpoint = shard.begin_checkpoint() if shard is not None else None
             if shard is None:
                 return {}
             if checkpoint is None:

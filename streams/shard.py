@@ -37,11 +37,11 @@ from streams.settings import Logs
 from streams.transport import BATCH_RECORDS_MAX
 
 #: Records judged beyond what is durable, at most: what a successor may have to judge again before
-#: it hears of anything new. Some seconds' worth for a busy worker.
-JUDGED_AHEAD_MAX = 50_000
-#: Checkpoints in a row that a partition puts off at most while it catches up: four take a twelfth
-#: off what an event costs, as accounts are written once for all that they did in between.
-_PUT_OFF_MAX = 3
+#: it hears of anything new. Some seconds' worth for a worker with one busy partition.
+JUDGED_AHEAD_MAX = 200_000
+#: Checkpoints in a row that a partition puts off at most while it catches up, as accounts are
+#: written once for all that they did in between: a crash costs ten seconds' work by default.
+_PUT_OFF_MAX = 9
 #: Live groups in each partition: most have one member and take a kilobyte, the largest 64.
 GROUPS_LIVE_MAX = 10_000
 #: Of what may be live, the part that a checkpoint makes room for: what is new can't be let go of
@@ -159,8 +159,9 @@ class Shard:
         self._resume = resume
         #: Notices applied so far by this worker, without what other partitions say.
         self.applied = 0
-        #: Checkpoints that were put off since the last one.
-        self._put_off = 0
+        #: Checkpoints that were put off since the last one, and where it was asked for one last.
+        #: The first is not: a worker that is killed again and again must come on all the same.
+        self._put_off, self._asked_at = _PUT_OFF_MAX, self.offset
         #: Set when notices have come or are applied; whoever waits for some clears it first.
         self.arrived = asyncio.Event()
         #: Whether a batch is being judged, or waits for other partitions.
@@ -316,15 +317,16 @@ class Shard:
         """Whether to judge on instead of cutting a checkpoint now; some times in a row at most.
 
         So it is where more requests wait (or are `coming` from the log that isn't keyed) than were
-        judged since the last one, and nothing else waits for it: who catches up is done the
-        sooner, and a crash costs less than the lag is.
+        judged since this was asked last, and nothing else waits for it: who catches up is done the
+        sooner.
         """
-        ends, judged = self._log_ends(), self.offset - self.durable[0]
+        ends, judged = self._log_ends(), self.offset - self._asked_at
         behind = ends[0] - self.offset + coming if ends is not None else 0
-        self._put_off += 1
+        self._put_off, self._asked_at = self._put_off + 1, self.offset
         return (
             self._put_off <= _PUT_OFF_MAX
             and 0 < judged < behind
+            and self.has_room(accounts_max)
             and self.ahead < JUDGED_AHEAD_MAX // 2
             and self.detector.live_accounts < (_kept_of(accounts_max) + accounts_max) // 2
             and self.groups.live_groups < (_kept_of(GROUPS_LIVE_MAX) + GROUPS_LIVE_MAX) // 2

@@ -240,8 +240,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     @Service.task  # type: ignore[untyped-decorator]
     async def _commit_handler(self) -> None:
         """Commit again and again what is due; ends and rebalances commit everything."""
-        await self.sleep(self.commit_interval)
-        async for _ in self.itertimer(self.commit_interval, name="commit"):
+        while not self.should_stop:
+            await self.wait_first(self.app.checkpointer.wanted, timeout=self.commit_interval)
             due = self.app.checkpointer.due(set(self.assignment()), self.to_forward())
             await self.commit(due)
 

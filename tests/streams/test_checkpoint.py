@@ -21,7 +21,7 @@ from streams.health import Readiness
 from streams.metrics import Metrics
 from streams.outbox import Row
 from streams.settings import Logs
-from streams.shard import Shard
+from streams.shard import Checkpoint, Shard
 from streams.transport import Batch
 from tests.decisions import decision
 
@@ -196,11 +196,39 @@ async def test_a_partition_makes_room_for_one_that_joins_it(
     await checkpoints.wait_for_room(JUDGED)
     judge(checkpoints, broker, tp=TP(LOGS.requests, 1))
     waiting = asyncio.create_task(checkpoints.wait_for_room(JUDGED))
+    assert not checkpoints.wanted.is_set()
     await settle()
     assert not waiting.done()
+    assert checkpoints.wanted.is_set()
     assert await checkpoints.checkpoint({JUDGED}) == {}  # nothing has changed in it
     await waiting
+    assert not checkpoints.wanted.is_set()
     assert checkpoints.live_accounts < ACCOUNTS_MAX // 2
+
+
+async def test_others_have_a_turn_between_the_cuts_of_two_partitions(
+    checkpoints: Checkpoints, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    cut = Shard.begin_checkpoint
+
+    def note(shard: Shard) -> Checkpoint | None:
+        turns.append("cut")
+        return cut(shard)
+
+    monkeypatch.setattr(Shard, "begin_checkpoint", note)
+    tps = {TP(LOGS.requests, n) for n in range(3)}
+    for tp in tps:
+        judge(checkpoints, broker, tp=tp)
+    running = asyncio.create_task(checkpoints.checkpoint(tps))
+    while turns.count("cut") < 3:
+        await asyncio.sleep(0)
+        turns.append("turn")
+    assert "cut cut" not in " ".join(turns)
+    for _ in range(2):
+        await settle()
+        broker.acknowledge()
+    assert await running
 
 
 async def test_what_a_failing_batch_has_touched_is_not_written(
