@@ -38,7 +38,7 @@ from streams.transport import BATCH_RECORDS_MAX
 
 #: Records judged beyond what is durable, at most: what a successor may have to judge again before
 #: it hears of anything new. Some seconds' worth for a worker with one busy partition.
-JUDGED_AHEAD_MAX = 200_000
+JUDGED_AHEAD_MAX = 500_000
 #: Checkpoints in a row that a partition puts off at most while it catches up, as accounts are
 #: written once for all that they did in between: a crash costs ten seconds' work by default.
 _PUT_OFF_MAX = 9
