@@ -161,8 +161,7 @@ class Shard:
         #: Notices applied so far by this worker, without what other partitions say.
         self.applied = 0
         #: Checkpoints that were put off since the last one, and where it was asked for one last.
-        #: The first is not: a worker that is killed again and again must come on all the same.
-        self._put_off, self._asked_at = _PUT_OFF_MAX, self.offset
+        self._put_off, self._asked_at = 0, self.offset
         #: Set when notices have come or are applied; whoever waits for some clears it first.
         self.arrived = asyncio.Event()
         #: Whether a batch is being judged, or waits for other partitions.
