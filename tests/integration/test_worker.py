@@ -119,3 +119,23 @@ async def test_what_is_no_request_ends_in_the_dead_letters_and_the_rest_is_judge
     assert samples["pairwatch_dead_letter_breaker_open"] == 1
     assert "6 dead letters within a minute, limits.dead_letters_per_minute is 5" in why
     assert status == 200
+
+
+async def test_whoever_waits_for_room_has_a_checkpoint_at_once(
+    settings_for_broker: Settings, tmp_path: Path
+) -> None:
+    settings = keyed(settings_for_broker)
+    # Of each partition a batch at a time is live, and the next checkpoint an hour away.
+    state = msgspec.structs.replace(
+        settings.state,
+        checkpoint_interval_s=3_600.0,
+        accounts_in_memory_max=settings.topics.partitions,
+    )
+    settings = msgspec.structs.replace(settings, state=state)
+    await create(settings)
+    requests = [Request(START_S + n / 10, f"n{n}", f"new-{n}", "view") for n in range(8_000)]
+    await produce(settings, requests)
+    with worker(settings, tmp_path) as running:
+        await running.handled(len(requests))
+        samples = await running.metrics()
+    assert samples["pairwatch_accounts_in_memory"] < len(requests)
