@@ -87,9 +87,9 @@ class Checkpoints:
         self._pending: dict[TP, list[Pending]] = defaultdict(list)
         #: A batch is judged and its decisions are noted as sent, or neither, when the cut is made.
         self._locks: dict[TP, asyncio.Lock] = defaultdict(asyncio.Lock)
-        #: One partition is cut at a time, which takes it a while: everybody else has a turn before
-        #: the next one is.
-        self._cutting = asyncio.Lock()
+        #: Lets one partition be cut in a turn of the event loop, as that takes a while: everybody
+        #: else has a turn before the next one is.
+        self._turn = asyncio.Lock()
         #: Set when somebody waits for room: a checkpoint is due at once.
         self.wanted = asyncio.Event()
         #: The last record taken of each partition: Faust delivers some again.
@@ -341,14 +341,14 @@ class Checkpoints:
 
     async def _settle(self, tp: TP) -> dict[TP, int]:
         """Cut a partition, and write it once its decisions are out."""
+        async with self._turn:
+            await asyncio.sleep(0)
         async with AsyncExitStack() as held:
-            async with self._cutting:
-                await asyncio.sleep(0)
-                await held.enter_async_context(self._locks[tp])
-                if self._failed:  # in the batch that held the lock: it may be half judged
-                    return {}
-                shard = self._shards.get(tp)
-                checkpoint = shard.begin_checkpoint() if shard is not None else None
+            await held.enter_async_context(self._locks[tp])
+            if self._failed:  # in the batch that held the lock: it may be half judged
+                return {}
+            shard = self._shards.get(tp)
+            checkpoint = shard.begin_checkpoint() if shard is not None else None
             if shard is None:
                 return {}
             if checkpoint is None:
