@@ -114,9 +114,9 @@ class Checkpoints:
 
     async def wait_for_room(self, tp: TP) -> None:
         """Wait until a partition may judge another batch before the next checkpoint."""
-        if (shard := self._shards.get(tp)) is None or shard.has_room(self._accounts_max):
-            return  # nearly always
-        self.wanted.set()
+        shard = self._shards.get(tp)
+        if shard is not None and not shard.has_room(self._accounts_max):
+            self.wanted.set()
         await self.wait_until(tp, lambda shard: shard.has_room(self._accounts_max))
 
     @property
@@ -285,7 +285,6 @@ class Checkpoints:
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable; return the offsets to commit."""
-        self.wanted.clear()
         if self._failed:
             return {}
         started_s = time.perf_counter()

@@ -69,10 +69,18 @@ class Flow(FlowControlEvent):  # type: ignore[misc]
 
 
 class Checkpointer(Protocol):
-    """Makes work durable and says what may be committed."""
+    """Makes work durable and says what may be committed.
 
-    def due(self, tps: set[TP]) -> set[TP]:
-        """Return those of these partitions whose work had better be made durable now."""
+    `wanted` is set when somebody waits for a checkpoint, and cleared by whoever sees to it.
+    """
+
+    wanted: asyncio.Event
+
+    def due(self, tps: set[TP], coming: int) -> set[TP]:
+        """Return those of these partitions whose work had better be made durable now.
+
+        `coming` is how many requests are on their way to each.
+        """
 
     async def checkpoint(self, tps: set[TP]) -> Mapping[TP, int]:
         """Make what was done with these partitions durable.
@@ -240,9 +248,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     @Service.task  # type: ignore[untyped-decorator]
     async def _commit_handler(self) -> None:
         """Commit again and again what is due; ends and rebalances commit everything."""
+        checkpointer: Checkpointer = self.app.checkpointer
         while not self.should_stop:
-            await self.wait_first(self.app.checkpointer.wanted, timeout=self.commit_interval)
-            due = self.app.checkpointer.due(set(self.assignment()), self.to_forward())
+            await self.wait_first(checkpointer.wanted, timeout=self.commit_interval)
+            # A rebalance's checkpoint may be of other partitions than the one that waits.
+            checkpointer.wanted.clear()
+            due = checkpointer.due(set(self.assignment()), self.to_forward())
             await self.commit(due)
 
     def to_forward(self) -> int:

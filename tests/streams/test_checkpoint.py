@@ -202,7 +202,6 @@ async def test_a_partition_makes_room_for_one_that_joins_it(
     assert checkpoints.wanted.is_set()
     assert await checkpoints.checkpoint({JUDGED}) == {}  # nothing has changed in it
     await waiting
-    assert not checkpoints.wanted.is_set()
     assert checkpoints.live_accounts < ACCOUNTS_MAX // 2
 
 
