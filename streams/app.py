@@ -34,9 +34,9 @@ from streams.transport import POLL_RECORDS_MAX, BatchTransport, Flow
 
 log = logging.getLogger("pairwatch")
 
-#: Batches waiting in front of an agent: enough that it never runs dry, few enough that a
-#: rebalance throws little away and memory stays bounded (a batch is half a megabyte at most).
-_BATCHES_WAITING_MAX = 16
+#: Polls waiting in front of an agent: enough that it never runs dry, few enough that a rebalance
+#: throws little away and memory stays bounded (a poll is a megabyte of each partition at most).
+_POLLS_WAITING_MAX = 2
 #: What an operator can do about state of records that are gone.
 _OTHER_STATE = (
     "the state does not belong to it: start with another kafka.group and an empty state.directory"
@@ -202,7 +202,7 @@ def create_app(settings: Settings) -> App:
         producer_max_batch_size=262_144,
         producer_max_request_size=2 * 2**20,  # a request of 1 MiB is forwarded whole
         producer_request_timeout=PRODUCE_TIMEOUT_S,
-        stream_buffer_maxsize=_BATCHES_WAITING_MAX,
+        stream_buffer_maxsize=_POLLS_WAITING_MAX,
         stream_wait_empty=True,
         recovery_consistency_check=True,
         TableManager=BulkTableManager,

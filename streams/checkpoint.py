@@ -140,7 +140,7 @@ class Checkpoints:
         """Return the state of a partition, `None` before its first batch."""
         return self._shards.get(tp)
 
-    def take(self, tp: TP, batch: Batch) -> list[Any]:
+    def take(self, batch: Batch) -> list[Any]:
         """Return the records of a batch that have not been taken yet.
 
         Raises
@@ -148,6 +148,7 @@ class Checkpoints:
         RuntimeError
             Records before it were left out: on their way here, not in Kafka.
         """
+        tp = batch.tp
         last = self._taken.get(tp, -1)
         if batch.after > last:
             raise RuntimeError(

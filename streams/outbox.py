@@ -69,31 +69,41 @@ class Outbox:
         )
         return sent
 
-    async def send_together(self, topic: str, rows: Iterable[Row]) -> list[asyncio.Future[None]]:
+    async def send_together(
+        self, topic: str, rows: Iterable[Row], linger_s: float = 0.0
+    ) -> list[asyncio.Future[None]]:
         """Send many small messages; the futures are their acknowledgements.
 
         They leave with others for their partition, as soon as what is on its way there has
-        arrived: the busier the worker, the more go together.
+        arrived: the busier the worker, the more go together. And not before `linger_s` is over,
+        if none wait there yet.
         """
         partitions = await self.partitions(topic)
         parts: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
             parts[partition_of(row.key, partitions)].append(row)
-        return [await self._join((topic, partition), some) for partition, some in parts.items()]
+        return [
+            await self._join((topic, partition), some, linger_s)
+            for partition, some in parts.items()
+        ]
 
-    async def _join(self, to: tuple[str, int], rows: list[Row]) -> asyncio.Future[None]:
+    async def _join(
+        self, to: tuple[str, int], rows: list[Row], linger_s: float
+    ) -> asyncio.Future[None]:
         while (together := self._together.get(to)) and together.size_bytes >= TOGETHER_BYTES_MAX:
             await asyncio.wait([together.acknowledged])
         if together is None:
             together = self._together[to] = _Together([], asyncio.Future())
-            sender = asyncio.create_task(self._send_what_waits(*to))
+            sender = asyncio.create_task(self._send_what_waits(*to, linger_s))
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
         together.rows.extend(rows)
         together.size_bytes += sum(len(row.value or b"") for row in rows)
         return together.acknowledged
 
-    async def _send_what_waits(self, topic: str, partition: int) -> None:
+    async def _send_what_waits(self, topic: str, partition: int, linger_s: float) -> None:
+        if linger_s:
+            await asyncio.sleep(linger_s)
         async with self._turns[topic, partition]:
             together = self._together.pop((topic, partition))
             acknowledged = together.acknowledged

@@ -1,14 +1,15 @@
 """Faust's aiokafka transport, in batches and with offset books of its own.
 
-Faust pays for each message two tasks, a sleep, sensors and an acknowledgement; here a message is
-a batch of records. What may be committed is not guessed from acknowledged offsets (which goes
-wrong with gaps and prefetched records) but asked of whoever makes the work durable.
+Faust pays for each message five tasks, a sleep, sensors and an acknowledgement; here a message is
+all that a poll brought of a topic. What may be committed is not guessed from acknowledged offsets
+(which goes wrong with gaps and prefetched records) but asked of whoever makes the work durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -23,8 +24,8 @@ from mode.utils.queues import FlowControlEvent
 from streams.fence import FencedProducer
 from streams.reader import Reader
 
-#: Records in a batch: 512 amortise Faust's work for a message to nothing, and judging them keeps
-#: the event loop busy for milliseconds only, so that heartbeats and probes are answered.
+#: Records in a batch: judging 512 keeps the event loop busy for milliseconds only, so that
+#: heartbeats and probes are answered, and what is decoded of them stays in the core's cache.
 BATCH_RECORDS_MAX = 512
 #: Records asked of aiokafka at once, over all partitions.
 POLL_RECORDS_MAX = 8_192
@@ -40,11 +41,12 @@ _ASK_AGAIN_S = 0.5
 
 
 class Batch(NamedTuple):
-    """Consecutive records of one partition, delivered as one message.
+    """Consecutive records of one partition.
 
     `after` is the offset of the record that was read before them, -1 if reading began with them.
     """
 
+    tp: TP
     records: list[Any]
     after: int
 
@@ -100,7 +102,10 @@ class Checkpointer(Protocol):
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Delivers batches, and commits what the checkpointer has made durable."""
+    """Delivers batches, and commits what the checkpointer has made durable.
+
+    A message's value is the list of those that one poll brought of its topic.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -154,18 +159,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 await self._notice_loss(tp, records[0].offset)
         if generation != self.app.consumer_generation_id:
             return {}  # meanwhile; the books below may be those of another assignment
-        batches: dict[TP, list[Any]] = {}
+        batches: dict[str, list[Batch]] = defaultdict(list)
         for tp, records in polled.items():
             if tp.topic in changelogs:
                 continue
             self._notice_new_beginning(tp, records[0].offset)
             self._next[tp] = records[-1].offset + 1
-            batches[tp] = []
             for i in range(0, len(records), BATCH_RECORDS_MAX):
-                batch = Batch(records[i : i + BATCH_RECORDS_MAX], self._last_polled.get(tp, -1))
-                batches[tp].append(batch)
+                after = self._last_polled.get(tp, -1)
+                batch = Batch(tp, records[i : i + BATCH_RECORDS_MAX], after)
+                batches[tp.topic].append(batch)
                 self._last_polled[tp] = batch.offset
-        return batches
+        # To Faust it is one message of the first partition.
+        return {some[0].tp: [some] for some in batches.values()}
 
     def _notice_gaps(self, tps: Collection[TP]) -> None:
         """Take note of logs whose end has been reached over offsets that have no records.
@@ -189,13 +195,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return begin if passed == end and begin == self._next.get(tp, 0) else end
 
     def _notice_new_beginning(self, tp: TP, offset: int) -> None:
-        """Read a log that ends before what was read of it already, as of a topic made anew.
-
-        Faust would drop its records until their offsets have caught up.
-        """
-        read, end = self._read_offset[tp], self.highwater(tp)
+        """Tell of a log that ends before what was read of it already, as of a topic made anew."""
+        read, end = self._next.get(tp), self.highwater(tp)
         if read is not None and offset < read and end is not None and end < read:
-            self._read_offset[tp] = None
             self.app.on_new_beginning(tp, read, offset)
 
     async def _notice_loss(self, tp: TP, offset: int) -> None:
@@ -209,12 +211,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if begin > expected:
                 self.app.on_lost(tp, expected, min(begin, offset))
 
-    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        last = record.records[-1]
+    def _to_message(self, tp: TP, record: list[Batch]) -> ConsumerMessage:
+        last = record[-1].records[-1]
         return ConsumerMessage(
             topic=tp.topic,
             partition=tp.partition,
-            offset=record.offset,
+            # Faust drops what lies below that; what comes twice is dropped by who takes it.
+            offset=self._read_offset[tp] or 0,
             timestamp=last.timestamp / 1000,
             timestamp_type=last.timestamp_type,
             headers=None,

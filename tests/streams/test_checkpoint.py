@@ -291,7 +291,8 @@ async def test_a_worker_that_the_group_has_given_up_writes_no_more(
 
 
 def batch(first: int, last: int, after: int) -> Batch:
-    return Batch([SimpleNamespace(offset=offset) for offset in range(first, last + 1)], after)
+    records = [SimpleNamespace(offset=offset) for offset in range(first, last + 1)]
+    return Batch(FORWARDED, records, after)
 
 
 async def test_a_tombstone_follows_a_release_once_it_is_durable(
@@ -337,22 +338,22 @@ async def test_a_partition_that_was_revoked_while_it_was_written_leaves_the_tabl
 
 
 def test_no_record_is_taken_twice(checkpoints: Checkpoints) -> None:
-    assert len(checkpoints.take(FORWARDED, batch(10, 19, -1))) == 10
-    assert [r.offset for r in checkpoints.take(FORWARDED, batch(15, 24, 14))] == list(range(20, 25))
-    assert checkpoints.take(FORWARDED, batch(10, 19, -1)) == []
+    assert len(checkpoints.take(batch(10, 19, -1))) == 10
+    assert [r.offset for r in checkpoints.take(batch(15, 24, 14))] == list(range(20, 25))
+    assert checkpoints.take(batch(10, 19, -1)) == []
 
 
 def test_records_before_where_reading_begins_are_done_and_no_loss(checkpoints: Checkpoints) -> None:
-    checkpoints.take(FORWARDED, batch(10, 19, -1))
+    checkpoints.take(batch(10, 19, -1))
     checkpoints.begin_at({FORWARDED: 35})
-    assert [r.offset for r in checkpoints.take(FORWARDED, batch(30, 39, 29))] == list(range(35, 40))
+    assert [r.offset for r in checkpoints.take(batch(30, 39, 29))] == list(range(35, 40))
     with pytest.raises(RuntimeError, match="after 39 and up to 49 were read"):
-        checkpoints.take(FORWARDED, batch(50, 59, 49))
+        checkpoints.take(batch(50, 59, 49))
 
 
 def test_a_record_that_was_read_and_left_out_is_noticed(checkpoints: Checkpoints) -> None:
-    checkpoints.take(FORWARDED, batch(10, 19, -1))
+    checkpoints.take(batch(10, 19, -1))
     with pytest.raises(RuntimeError, match="after 19 and up to 29 were read and not worked on"):
-        checkpoints.take(FORWARDED, batch(30, 39, 29))
+        checkpoints.take(batch(30, 39, 29))
     # Offsets may jump, as with transactions or compaction.
-    checkpoints.take(FORWARDED, batch(40, 49, 19))
+    checkpoints.take(batch(40, 49, 19))
