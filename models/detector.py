@@ -123,6 +123,7 @@ class Detector:
         profiles, changed = self._profiles, self._changed
         popularity, next_s = self.population.popularity, self.exchange.next_s
         judge, event, taken, late = self._judge, NO_EVENT, 0, 0
+        latest_s, server_errors = 0.0, 0
         for n, each in enumerate(requests):
             request = Facts(each)
             self._at = n
@@ -132,6 +133,10 @@ class Detector:
                     break
                 next_s = self.exchange.next_s
             taken = n + 1
+            if ts > latest_s:
+                latest_s = ts
+            if request.status >= 500:
+                server_errors += 1
             profile = profiles.get(account_id)
             if profile is None:
                 profile = self._profile_of(each)
@@ -199,6 +204,7 @@ class Detector:
                 ):
                     seen.hits[decision.action] = seen.hits.get(decision.action, 0) + 1
         seen.taken, seen.late = taken, late
+        seen.latest_s, seen.server_errors = latest_s, server_errors
         seen.judged = seen.taken - seen.duplicate - late
 
     def _begin_epoch(self, ts: float, seen: Observation) -> bool:

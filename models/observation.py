@@ -34,6 +34,10 @@ class Observation(msgspec.Struct):
     shed: int = 0
     duplicate: int = 0
     late: int = 0
+    #: Requests that the service failed to answer.
+    server_errors: int = 0
+    #: The latest event time of them all, Unix seconds; 0 if there were none.
+    latest_s: float = 0.0
 
 
 class Snapshot(msgspec.Struct, frozen=True):

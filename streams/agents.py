@@ -149,9 +149,9 @@ async def judge(app: App, tp: TP, records: list[Any]) -> None:
             await app.checkpointer.settle_notices(tp)
             shard.arrived.clear()
             seen = shard.judge(requests[at:], offsets[at:-1], offsets[-1])
-            done, at, lacking = requests[at : at + seen.taken], at + seen.taken, seen.lacking
+            at, lacking = at + seen.taken, seen.lacking
             await app.checkpointer.sent(tp, await _send(app, shard, seen, fresh, now_s))
-        app.metrics.count_judged(seen, sum(request.status >= 500 for request in done))
+        app.metrics.count_judged(seen)
     shard.is_busy = False
     if app.homes is not None:
         app.metrics.misrouted_events.inc(app.homes.misrouted(requests, tp.partition))

@@ -387,7 +387,7 @@ class Metrics:
         self.budget.labels("throttle").set(config.false_throttles_per_1000_account_days / 1_000)
         self.budget.labels("ban").set(config.false_bans_per_100000_account_days / 100_000)
 
-    def count_judged(self, seen: Observation, server_errors: int) -> None:
+    def count_judged(self, seen: Observation) -> None:
         """Count what became of a batch."""
         for outcome, count in (
             ("judged", seen.judged),
@@ -401,7 +401,7 @@ class Metrics:
         self.account_days.inc(seen.account_days)
         for action, count in seen.hits.items():
             self.account_days_hit.labels(action).inc(count)
-        self.server_errors.inc(server_errors)
+        self.server_errors.inc(seen.server_errors)
 
     def count_decision(self, decision: Decision, *, seconds: float) -> None:
         """Count a decision that was acknowledged `seconds` after its cause reached Kafka."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 
 import msgspec
 
@@ -50,7 +49,6 @@ GROUPS_LIVE_MAX = 10_000
 _ROOM_SHARE = 0.2
 #: One account's clock may be this far ahead of everybody's; nothing is lifted early because of it.
 _EXPIRY_MARGIN_S = TS_AHEAD_MAX_S
-_TS = attrgetter("ts")
 #: Begins the keys of the population's own rows.
 _POPULATION = b"p"
 #: What has two rows: an account's profile, what it chose, a group, what the operators said.
@@ -195,8 +193,7 @@ class Shard:
         self._lacks = bool(seen.lacking)
         reached = offsets[seen.taken] if seen.taken < len(requests) else end
         self.offset = max(self.offset, reached)
-        latest_s = max(map(_TS, requests[: seen.taken]), default=0.0)
-        self.watermark_s = max(self.watermark_s, latest_s)
+        self.watermark_s = max(self.watermark_s, seen.latest_s)
         return seen
 
     def judge_links(

@@ -59,10 +59,17 @@ def test_known_outcomes_and_reasons_start_at_zero_so_that_their_first_rise_is_se
 
 def test_what_becomes_of_a_batch_is_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
     seen = Observation(
-        judged=5, excess=1, shed=2, duplicate=3, late=4, account_days=6, unreadable_digests=7
+        judged=5,
+        excess=1,
+        shed=2,
+        duplicate=3,
+        late=4,
+        account_days=6,
+        unreadable_digests=7,
+        server_errors=9,
     )
     seen.hits = {"ban": 8}
-    metrics.count_judged(seen, server_errors=9)
+    metrics.count_judged(seen)
     expected = {
         "account_days": 6,
         "excess_events": 1,
