@@ -22,6 +22,9 @@ _POLL_S = 0.02
 _FIRST_TIMEOUT_S = 90.0
 #: Long enough for any rate to settle; the slowest needs minutes for a million events.
 _MEASURE_S_MAX = 30.0
+#: The part of the events that must come between the first commit and the last: with less, a rate is
+#: that of the end, or chance.
+_PART_MIN = 0.25
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,6 +73,11 @@ async def measure_commits(
 
     The one after that also counts the time in which they waited for their next commit.
     `on_first` is called at the first one.
+
+    Raises
+    ------
+    SubjectError
+        One has ended, nothing was committed in time, or too much at once to be measured.
     """
     began_s = time.monotonic()
     seen: list[tuple[float, int, float]] = []
@@ -92,6 +100,8 @@ async def measure_commits(
     if len(span) < 2:
         raise SubjectError("it has committed everything at once: give it more events")
     (first_s, first, first_cpu), (last_s, last, last_cpu) = span[0], span[-1]
+    if seen[-1][1] >= total and last - first < _PART_MIN * total:
+        raise SubjectError("it committed most of the events at once: give it more of them")
     memory = max(peak_mib(process.pid) for process in processes)
     return Measurement(last - first, last_s - first_s, last_cpu - first_cpu, memory)
 
