@@ -72,37 +72,61 @@ async def test_who_sent_what_the_producer_did_not_take_is_told(
         await asyncio.gather(*await outbox.send_together(topic, rows))
 
 
+class Slow:
+    """A producer whose broker answers as often as it is told to."""
+
+    def __init__(self, answers: int) -> None:
+        self.asked, self.answers = asyncio.Event(), asyncio.Semaphore(answers)
+        #: Records of each batch.
+        self.taken: list[int] = []
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(2 * TOGETHER_BYTES_MAX, 0)
+
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, partition: int
+    ) -> asyncio.Future[None]:
+        self.taken.append(batch.record_count())
+        self.asked.set()
+        await self.answers.acquire()
+        done: asyncio.Future[None] = asyncio.Future()
+        done.set_result(None)
+        return done
+
+
+def outbox_of(producer: Slow) -> Outbox:
+    return Outbox(SimpleNamespace(producer=SimpleNamespace(_ensure_producer=lambda: producer)))
+
+
 async def test_who_sends_faster_than_the_broker_takes_waits() -> None:
-    asked, answers = asyncio.Event(), asyncio.Semaphore(0)
-    taken: list[int] = []
-
-    class Slow:
-        """A producer whose broker answers when it is told to."""
-
-        async def partitions_for(self, topic: str) -> set[int]:
-            return {0}
-
-        def create_batch(self) -> BatchBuilder:
-            return BatchBuilder(2 * TOGETHER_BYTES_MAX, 0)
-
-        async def send_batch(
-            self, batch: BatchBuilder, topic: str, partition: int
-        ) -> asyncio.Future[None]:
-            taken.append(batch.record_count())
-            asked.set()
-            await answers.acquire()
-            done: asyncio.Future[None] = asyncio.Future()
-            done.set_result(None)
-            return done
-
-    outbox = Outbox(SimpleNamespace(producer=SimpleNamespace(_ensure_producer=Slow)))
+    producer = Slow(answers=0)
+    outbox = outbox_of(producer)
     first = await outbox.send_together("topic", [Row(b"a", b"first")])
-    await asked.wait()
+    await producer.asked.wait()
     full = await outbox.send_together("topic", [Row(b"a", bytes(TOGETHER_BYTES_MAX))])
     late = asyncio.create_task(outbox.send_together("topic", [Row(b"a", b"late")]))
     await asyncio.wait(first, timeout=0)
     assert not late.done()
     for _ in range(3):
-        answers.release()
+        producer.answers.release()
     await asyncio.gather(*first, *full, *await late)
-    assert taken == [1, 1, 1]
+    assert producer.taken == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("linger_s", "batches"), [(0.0, 5), (0.2, 1)])
+async def test_what_may_wait_leaves_with_what_comes_meanwhile(
+    linger_s: float, batches: int
+) -> None:
+    producer = Slow(answers=5)
+    outbox = outbox_of(producer)
+    sent: list[asyncio.Future[None]] = []
+    for n in range(5):
+        sent += await outbox.send_together("topic", [Row(b"a", b"%d" % n)], linger_s)
+        for _ in range(9):
+            await asyncio.sleep(0)  # long enough for what leaves at once
+    await asyncio.gather(*sent)
+    assert len(producer.taken) == batches
+    assert sum(producer.taken) == 5
