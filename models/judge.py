@@ -99,6 +99,7 @@ class Judge:
     def __init__(self, population: Population) -> None:
         self.population = population
         self._popularity, self._pace = population.popularity, population.pace
+        self._classes = population.popularity.classes
         #: How many times the usual is to be expected: more than 1 during a planned event.
         self.tolerance = 1.0
         signals = [signal for _, signal in population.signals]
@@ -158,18 +159,18 @@ class Judge:
         if pairs:
             today = counted or ts >= profile.windows[-1].start_s
             new_pairs = profile.see_pairs(pairs, today=today)
-            popularity = self._popularity
+            classes = self._classes
             for n, look in enumerate(looks):  # none unless chosen
                 if look >= 0:
                     choices += 1
-                    evidence += popularity.tenths[look] / 10
-                    profile.weigh(popularity.copied[look])
-                elif popularity.tenths[~look] < 0 and pairs[n] & _PAIR_BITS != profile.returned_to:
+                    evidence += classes.tenths[look] / 10
+                    profile.weigh(classes.copied[look])
+                elif classes.tenths[~look] < 0 and pairs[n] & _PAIR_BITS != profile.returned_to:
                     # Heavy readers are the last ones at most of what is popular: it still speaks
                     # for a person. What is rare says nothing, nor one favourite again and again.
                     profile.returned_to = pairs[n] & _PAIR_BITS
-                    profile.weigh(popularity.copied[~look])
-                    patience += popularity.tenths[~look] / 10
+                    profile.weigh(classes.copied[~look])
+                    patience += classes.tenths[~look] / 10
             honest = teaches and self._reads_like_people(profile)
             if choices:
                 pace, even = self._follow(profile, request, honest=honest)
@@ -177,7 +178,7 @@ class Judge:
                 if even > 0:
                     even = math.copysign(min(even, _EVEN_TIMES * abs(evidence)), evidence)
                 patience += evidence + even
-                evidence = pace + (evidence if popularity.tells else 0.0)
+                evidence = pace + (evidence if classes.tells else 0.0)
             if counted:
                 self._learn(profile, pairs, chosen=bool(looks), honest=honest)
         load = (_LIGHT if _is_light(request) else 1.0) if counted else 0.0
@@ -287,7 +288,7 @@ class Judge:
             habit = profile.habit_requests if gauge.of_requests else profile.habit_choices
             if habit.days >= _HABIT_DAYS:
                 level = max(level, min(_HABIT_TIMES * habit.usual, _LEEWAY_MAX * level))
-        if gauge.is_excused and self._popularity.tells and self._reads_like_people(profile):
+        if gauge.is_excused and self._classes.tells and self._reads_like_people(profile):
             level = max(level, _LEEWAY_MAX * usual)
         return level
 

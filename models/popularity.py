@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.hashing import Hash64
+from models.popularity_classes import Classes
 from models.popularity_rows import PopularityRows
 from models.population_state import (
     CLASSES,
@@ -39,25 +39,6 @@ _CLASS_OF: Final = [0] + [
 #: The numbers of readers, and the first of each class.
 _NUMBERS: Final = np.arange(_READERS_MAX + 1)
 _FIRST_OF: Final = np.searchsorted(_CLASS_OF, np.arange(CLASSES))
-#: Evidence is weighed in decibans (ten times the decimal logarithm of the odds; Good 1979, on
-#: Turing's wartime work): ten of them are 10 to 1, one is just about noticeable.
-_DECIBANS: Final = 10 / math.log(10)
-#: One read says no more than this for or against a copier, however rare the pair: what is known
-#: of the classes is an estimate, and one page must not decide.
-_EVIDENCE_MAX: Final = 12.0
-#: Below these a copier can't be told from people: what is known of the pairs is too little.
-_READS_MIN: Final = 500
-_COPIER_EVIDENCE_MIN: Final = 0.5
-#: One read counts for no more than two of a copier: one page must not decide.
-_COPIED_MAX: Final = 2.0
-#: Reads believed to be like the catalogue before any were seen: no evidence either way at first.
-_BELIEF_READS: Final = 50.0
-#: The evidence follows what was learned at this pace, and the latest reads weigh most: a quarter of
-#: all, since a pair's readers grow in number as those of all pairs do, and where these have doubled
-#: a class means something else. What was read is held against the catalogue as it stood then.
-_RENEW_READS: Final = 256
-_MEMORY_SHARE: Final = 0.25
-_MEMORY_READS_MAX: Final = 12_800
 #: With fewer slots free, or more readers over all of them, all counts are halved: what was
 #: read once, long ago, is forgotten, and the popular stay popular.
 _FREE_MIN: Final = int(0.4 * SLOTS)
@@ -75,13 +56,7 @@ _HALVED: Final = _MET
 
 
 class Popularity:
-    """Counts the readers of each pair, and weighs what a read says about its reader.
-
-    An honest reader follows what is popular; a copier needs each pair once and so reads like
-    the catalogue is. For each class of popularity the evidence of a read is the logarithm of
-    the likelihood ratio between the two. It starts at zero and grows as the stream shows how
-    honest reads and the catalogue differ. (The long-tail share as a sign of crawlers: Ro et
-    al., Detection Method for Distributed Web-Crawlers: A Long-Tail Threshold Model, 2018.)
+    """Counts the readers of each pair, by which pairs fall into classes of popularity.
 
     Readers are told apart by the last one of each slot only: somebody who comes back to a pair
     that nobody else has read in between is not counted, and says nothing, twice. That one is
@@ -97,25 +72,15 @@ class Popularity:
     """
 
     __slots__ = (
-        "_copier_evidence",
-        "_evidence",
         "_last",
         "_latest",
         "_occupied",
-        "_offered",
         "_packed",
-        "_read",
         "_readers",
-        "_reads",
-        "_renew_at",
-        "_renewed_at",
         "_rows",
         "_total",
         "_untold",
-        "_untold_read",
-        "copied",
-        "tells",
-        "tenths",
+        "classes",
     )
 
     def __init__(self) -> None:
@@ -124,28 +89,13 @@ class Popularity:
         #: Slots by class, and readers over all of them.
         self._occupied = [SLOTS] + [0] * (CLASSES - 1)
         self._total = 0
-        #: Honest reads by class of what was read.
-        self._read = [0.0] * CLASSES
-        #: What of each class copiers would have read in their place.
-        self._offered = [0.0] * CLASSES
-        self._reads = 0
-        self._renew_at = self._renewed_at = 0
-        self._evidence = [0.0] * CLASSES
-        #: What a read of a copier comes to on average.
-        self._copier_evidence = 0.0
-        #: Whether enough is known of the pairs to tell a copier from people.
-        self.tells = False
-        #: By class, how many reads of a copier a read amounts to: its evidence in units of what a
-        #: copier's comes to on average, so that sums mean the same however much has been learned;
-        #: below 0 where it speaks against a copier. And the evidence in tenths of a deciban.
-        self.copied = [0.0] * CLASSES
-        self.tenths = [0] * CLASSES
+        #: What a read of each class says.
+        self.classes = Classes()
         #: Keeps changes: slot and reader (1–255, of another partition 0) in 32 bits, and `_MET`.
         self._rows = PopularityRows()
-        #: What other partitions have not been told yet: slots, and reads by class.
+        #: Slots with a reader that other partitions have not been told of yet.
         self._untold = array("I")
-        self._untold_read = [0] * CLASSES
-        #: The former as it is told, once it is known: packing takes milliseconds where there are as
+        #: The same as it is told, once it is known: packing takes milliseconds where there are as
         #: many as may be, and every snapshot has them.
         self._packed = b""
         #: The latest changes, which wait to become part of the rows and of what is untold: to add
@@ -156,13 +106,8 @@ class Popularity:
         """Return how many readers a pair (64-bit hash) has had, at most 255."""
         return self._readers[pair & _MASK]
 
-    @property
-    def has_read(self) -> bool:
-        """Whether enough has been read to know what is."""
-        return self._renewed_at >= _READS_MIN
-
     def look(self, pairs: Sequence[Hash64], reader: int) -> list[int]:
-        """Return for each pair its class, as an index of `copied` and `tenths`.
+        """Return for each pair its class, as an index of what the classes say.
 
         Where this account was the last to read it, the class's complement (`~`), below 0.
 
@@ -184,7 +129,7 @@ class Popularity:
     def evidence(self, pair: int, reader: int) -> float | None:
         """Return what it says that an account reads a pair, in decibans; above 0: a copier."""
         of = self.look((pair,), reader)[0]
-        return None if of < 0 else self._evidence[of]
+        return None if of < 0 else self.classes.evidence[of]
 
     def learn(
         self,
@@ -221,12 +166,8 @@ class Popularity:
             before: int = readers[at]
             slot: int = at
             if weighed:
-                of = _CLASS_OF[before]
-                self._read[of] = self._read[of] + 1.0
-                self._untold_read[of] = self._untold_read[of] + 1
-                self._reads += 1
-                if self._reads >= self._renew_at:
-                    self._renew_if_due(catalogue_size)
+                self.classes.note(_CLASS_OF[before])
+                self._renew_if_due(catalogue_size)
             if counted and before < _READERS_MAX:
                 last[at] = mark
                 latest.append(slot << 8 | mark)
@@ -271,8 +212,7 @@ class Popularity:
         if self._occupied[0] >= _FREE_MIN and self._total <= _TOTAL_MAX:
             return False
         self._latest.append(_HALVED)
-        self._read = [count / 2 for count in self._read]
-        self._offered = [count / 2 for count in self._offered]
+        self.classes.halve()
         self._halve()
         return True
 
@@ -285,7 +225,7 @@ class Popularity:
     def tell(self) -> Readings:
         """Return what was learned since the last time, for others to `merge`."""
         told = self._readings()
-        self._untold, self._untold_read = array("I"), [0] * CLASSES
+        self._untold, self.classes.untold = array("I"), [0] * CLASSES
         self._packed = b""
         return told
 
@@ -293,7 +233,7 @@ class Popularity:
         self._gather()
         if not self._packed:
             self._packed = pack(self._untold)
-        return Readings(self._packed, self._untold_read)
+        return Readings(self._packed, self.classes.untold)
 
     def merge(self, readings: Readings, catalogue_size: int | None) -> None:
         """Learn what the accounts of another partition have read.
@@ -312,47 +252,13 @@ class Popularity:
         self._rows.note(slots << np.uint32(8))
         self._add_all(distinct, times)
         self._halve_if_full()
-        self._read = [a + b for a, b in zip(self._read, readings.read, strict=True)]
-        self._reads += sum(readings.read)
+        self.classes.merge(readings.read)
         self._renew_if_due(catalogue_size)
 
     def _renew_if_due(self, catalogue_size: int | None) -> None:
-        if self._reads >= self._renew_at:
-            self._renew(catalogue_size or int(self.pairs_seen + self.pairs_unseen))
-
-    def _renew(self, catalogue_size: int) -> None:
-        new = self._reads - self._renewed_at
-        self._renew_at, self._renewed_at = self._reads + _RENEW_READS, self._reads
-        used = SLOTS - self._occupied[0]
-        known = min(1.0, used / max(catalogue_size, used, 1))
-        self._copier_evidence = 0.0
-        for c, occupied in enumerate(self._occupied):
-            # A pair that was read lies in a slot in use; one that nobody read, anywhere.
-            in_use = occupied / used if c and used else 0.0
-            copied = (1 - known) * occupied / SLOTS + known * in_use
-            self._offered[c] += new * copied
-            offered = self._offered[c] + _BELIEF_READS * copied
-            honest = self._read[c] + _BELIEF_READS * copied
-            if offered and honest:
-                # Not of the quotient, which is 0 where a class has had no pairs for long.
-                ratio = _DECIBANS * (math.log(offered) - math.log(honest))
-                self._evidence[c] = min(max(ratio, -_EVIDENCE_MAX), _EVIDENCE_MAX)
-                self._copier_evidence += copied * self._evidence[c]
-            else:
-                self._evidence[c] = 0.0
-        self._tabulate()
-        memory = min(max(self._reads * _MEMORY_SHARE, _READS_MIN), _MEMORY_READS_MAX)
-        fading = math.exp(-new / memory)
-        self._read = [count * fading for count in self._read]
-        self._offered = [count * fading for count in self._offered]
-
-    def _tabulate(self) -> None:
-        """Work out what `look` is for, from what is known of the classes."""
-        unit = self._copier_evidence
-        self.tells = self.has_read and unit >= _COPIER_EVIDENCE_MIN
-        self.tenths = [min(max(round(10 * one), -128), 127) for one in self._evidence]
-        known = self._evidence if self.tells else [0.0] * CLASSES
-        self.copied = [min(one / unit, _COPIED_MAX) if one else 0.0 for one in known]
+        if self.classes.is_due:
+            size = catalogue_size or int(self.pairs_seen + self.pairs_unseen)
+            self.classes.renew(self._occupied, size)
 
     def _halve(self) -> None:
         """Forget half of the readers."""
@@ -382,18 +288,19 @@ class Popularity:
         self._gather()
         rows = self._rows.write(self._readers, self._last)
         copy, copy_rows, change_rows = self._rows.place
+        classes = self.classes
         wire = PopularityWire(
-            read=self._read,
-            reads=self._reads,
-            renew_at=self._renew_at,
-            evidence=self._evidence,
-            copier_evidence=self._copier_evidence,
+            read=classes.read,
+            reads=classes.reads,
+            renew_at=classes.renew_at,
+            evidence=classes.evidence,
+            copier_evidence=classes.copier_evidence,
             copy=copy,
             copy_rows=copy_rows,
             change_rows=change_rows,
-            renewed_at=self._renewed_at,
+            renewed_at=classes.renewed_at,
             untold=self._readings(),
-            offered=self._offered,
+            offered=classes.offered,
         )
         return wire, rows
 
@@ -412,14 +319,9 @@ class Popularity:
             self._recount()
         for some in changes:
             self._change(some)
-        self._read, self._offered, self._evidence = wire.read, wire.offered, wire.evidence
-        self._reads = wire.reads
-        self._renew_at, self._renewed_at = wire.renew_at, wire.renewed_at
+        self.classes.restore(wire)
         self._untold = array("I", unpack(wire.untold.readers).tobytes())
-        self._untold_read = wire.untold.read
         self._packed = wire.untold.readers
-        self._copier_evidence = wire.copier_evidence
-        self._tabulate()
 
     def _change(self, changes: Slots) -> None:
         """Do again what was noted, in its order."""

@@ -153,7 +153,7 @@ class Population:
 
     def _is_told(self, tail: Tail) -> bool:
         """Whether a day counts: one on which nothing can be told is no measure of others."""
-        return tail.signal.measure != "rare_reads" or self.popularity.tells
+        return tail.signal.measure != "rare_reads" or self.popularity.classes.tells
 
     def _refit(self) -> None:
         spent = self._spent

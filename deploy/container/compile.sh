@@ -29,7 +29,8 @@ build() {
     models/breaker.py models/calibration.py models/detector.py models/facts.py \
     models/groups/activities.py models/groups/day.py models/groups/group.py models/groups/manner.py \
     models/habit.py models/hashing.py models/judge.py models/links.py models/pace.py models/popularity.py \
-    models/popularity_rows.py models/population.py models/profile.py models/recent.py models/window.py
+    models/popularity_classes.py models/popularity_rows.py models/population.py models/profile.py \
+    models/recent.py models/window.py
 }
 
 # gcc is shown a few days of people and one who copies, and lays the code out for what is common.

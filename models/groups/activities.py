@@ -79,7 +79,7 @@ class Activities:
         pair_ids, owner = request.pair_ids, request.owner_id
         if len(pairs) < len(pair_ids):
             pair_ids = list(dict.fromkeys(pair_ids))
-        tenths = self._population.popularity.tenths
+        tenths = self._population.popularity.classes.tenths
         for n, look in enumerate(looks):
             if look >= 0:
                 day.choose(pair_ids[n], pairs[n], tenths[look], owner)
@@ -96,7 +96,7 @@ class Activities:
         # Under the mark under which pages are learned from, see `models.judge`.
         looks = popularity.look(pairs, profile.mark + 1)
         if looks[pairs.index(pair)] >= 0:
-            said = [popularity.tenths[look] for look in looks if look >= 0]
+            said = [popularity.classes.tenths[look] for look in looks if look >= 0]
             evidence = min(round(PAGE_SAYS * sum(said) / len(said)), PAGE_TENTHS_MAX)
             owner = request.owner_id and request.owner_id[:ID_CHARS_MAX]
             page = Page(pair & ALL, max(evidence, -128), owner, len(pairs))
@@ -125,7 +125,7 @@ class Activities:
             del day.links[_LINKS_MAX:]
         # Before it is known what is popular, nobody can be told from those who read that.
         said = day.chosen + (PAGE_COUNTS - 1) * day.pages
-        if said >= day.told_at and self._population.popularity.has_read:
+        if said >= day.told_at and self._population.popularity.classes.has_read:
             weight = day.weight
             profile.is_loud = weight > _LOUD
             is_told = day.told_at <= TOLD_FROM or weight > _TOLD_EVIDENCE_MIN

@@ -493,7 +493,7 @@ def know_what_people_read(popularity: Popularity) -> None:
     for reader in range(2_000):
         pair = int(rng.paretovariate(0.6))
         popularity.learn((pair,), reader, 20_000, chosen=True, weighed=True)
-    assert popularity.tells
+    assert popularity.classes.tells
 
 
 def test_groups_hear_nothing_of_those_who_are_to_be_left_alone() -> None:

@@ -239,7 +239,7 @@ def test_keeping_time_says_little_while_little_is_known_of_the_pairs() -> None:
     partition = Partition()
     people = [one for one in _past() if one.ts < MIDNIGHT_S + 4 * HOUR_S]
     partition.observe(people)
-    assert not partition.detector.population.popularity.tells
+    assert not partition.detector.population.popularity.classes.tells
     start_s = MIDNIGHT_S + 4 * HOUR_S
     partition.observe(views("frame", start_s, 30.0, [f"picture_{n}" for n in range(240)]))
     assert partition.profile("frame").windows[-1].patience < 60

@@ -74,7 +74,7 @@ def state(popularity: Popularity) -> object:
 
 def copied(popularity: Popularity, pairs: list[int]) -> float:
     """Return how many reads of a copier it amounts to that a stranger reads these pairs."""
-    return sum(popularity.copied[look] for look in popularity.look(pairs, -1) if look >= 0)
+    return sum(popularity.classes.copied[look] for look in popularity.look(pairs, -1) if look >= 0)
 
 
 def test_nothing_is_evidence_before_anything_was_read() -> None:
@@ -228,7 +228,7 @@ def test_a_class_without_pairs_for_long_says_something_all_the_same() -> None:
     popularity.learn((1,), 2)  # now no pair has had one reader
     for _ in range(1_000):  # until the last number above zero is passed
         popularity.merge(Readings(pack(array("I")), [0, 12_800] + [0] * 7), CATALOGUE)
-        assert min(popularity.tenths) >= -120
+        assert min(popularity.classes.tenths) >= -120
 
 
 def test_what_is_told_has_a_bound() -> None:
