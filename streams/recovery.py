@@ -55,7 +55,7 @@ class BulkRecovery(Recovery):  # type: ignore[misc]
             some = [each for each in records[at : at + _RECORDS_MAX] if each.offset > seen]
             if some:
                 try:
-                    self.tp_to_table[tp].write(tp.partition, some, some[-1].offset)
+                    self.tp_to_table[tp].take_up(tp.partition, some)
                 except Exception as error:  # a full disk: to go on would leave holes in the state
                     self.app.fail(error)
                     return
@@ -91,6 +91,8 @@ class BulkRecovery(Recovery):  # type: ignore[misc]
 
     def _end_if_complete(self) -> None:
         if self.in_recovery and self.app.flow_control.is_active() and not self.need_recovery():
+            for tp in self.active_tps:
+                self.tp_to_table[tp].settle(tp.partition)
             self._set_recovery_ended()
             self.signal_recovery_end.set()
         if not self.tables.standbys_ready and not self.standby_remaining_total():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 import rocksdict
@@ -15,6 +15,10 @@ from faust import Table
 from faust.stores import rocksdb
 
 from streams.errors import OperatorError
+from streams.outbox import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = logging.getLogger("pairwatch")
 
@@ -37,9 +41,6 @@ _DAMAGED = ("Corruption: ", "IO error: No such file or directory")
 _DISK = ("IO error: ", "(os error ")
 #: A whole file of rows ends with this (kBlockBasedTableMagicNumber of RocksDB's file format).
 _FILE_END = 0x88E241B785F4CFF7.to_bytes(8, "little")
-#: The changelog is the journal. After a crash the database ends where its last buffer was flushed,
-#: with the offset that belongs there, and goes on from the changelog: by no more than the buffers
-#: hold, which is done in seconds.
 _UNLOGGED = rocksdict.WriteOptions()
 _UNLOGGED.disable_wal = True
 
@@ -73,8 +74,8 @@ class StateTable(Table):  # type: ignore[misc]
         get: Callable[[bytes], bytes | None] = self._database(partition).get
         return get
 
-    def write(self, partition: int, rows: Sequence[Any], changelog_offset: int) -> None:
-        """Write rows (anything with a key and a value) that the changelog has up to an offset.
+    def write(self, partition: int, rows: Sequence[Row], changelog_offset: int) -> None:
+        """Write rows that the changelog has acknowledged up to an offset.
 
         Raises
         ------
@@ -89,6 +90,30 @@ class StateTable(Table):  # type: ignore[misc]
                 batch.put(row.key, row.value)
         batch.put(self.data.offset_key, str(changelog_offset).encode())
         self._database(partition).write(batch)
+
+    def take_up(self, partition: int, records: Sequence[Any]) -> None:
+        """Write consecutive records of the changelog, as aiokafka reads them.
+
+        They can be read again, so they don't go through RocksDB's journal: a crash leaves a
+        beginning of them, and the offset that belongs to it.
+
+        Raises
+        ------
+        DamagedStateError
+            What is there turned out to be damaged; it was set aside.
+        """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for record in records:
+            if record.value is None:
+                batch.delete(record.key)
+            else:
+                batch.put(record.key, record.value)
+        batch.put(self.data.offset_key, str(records[-1].offset).encode())
+        self._database(partition).write_unlogged(batch)
+
+    def settle(self, partition: int) -> None:
+        """Make durable what `take_up` wrote."""
+        self._database(partition).settle()
 
     def partitions_on_disk(self) -> list[int]:
         """Return the partitions that have a database, however old it is."""
@@ -165,6 +190,8 @@ class _Database:
         self._database = database
         self._partition = partition
         self._path = path
+        #: Whether something stands in memory only.
+        self._is_unlogged = False
 
     def get(self, key: bytes) -> bytes | None:
         # Asked four times for each account that is not live.
@@ -175,8 +202,26 @@ class _Database:
         return value
 
     def write(self, batch: Any) -> None:
-        try:
+        # Were what has no journal lost, what has one would stand behind a hole.
+        self.settle()
+        with self._watched():
+            self._database.write(batch)
+
+    def write_unlogged(self, batch: Any) -> None:
+        self._is_unlogged = True
+        with self._watched():
             self._database.write(batch, _UNLOGGED)
+
+    def settle(self) -> None:
+        if self._is_unlogged:
+            with self._watched():
+                self._database.flush(wait=True)
+            self._is_unlogged = False
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             self._give_up(error)
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import faust
 import pytest
@@ -19,6 +20,14 @@ from streams.outbox import Row
 from streams.table import ROCKSDB_OPTIONS, DamagedStateError, StateTable
 
 ROWS = 20_000
+
+
+class Taken(NamedTuple):
+    """A record of the changelog, as far as the table looks at it."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
 
 
 def table_in(directory: Path) -> StateTable:
@@ -98,12 +107,12 @@ def test_a_manifest_that_is_cut_anywhere_makes_no_hole_in_the_state(
     open_table: Callable[[], StateTable], tmp_path: Path
 ) -> None:
     table = open_table()
-    path: Path = table.data.partition_path(0)
-    for n in range(0, 100, 20):  # each time it is opened again another file
-        table = open_table()
-        for m in range(n, n + 20):
+    for n in range(0, 100, 20):  # as after a recovery and then at work, several times
+        table.take_up(0, [Taken(m, b"%d" % m, bytes(200)) for m in range(n, n + 10)])
+        for m in range(n + 10, n + 20):
             table.write(0, [Row(b"%d" % m, bytes(200))], changelog_offset=m)
-        close(table)
+    path: Path = table.data.partition_path(0)
+    close(table)
     shutil.copytree(path, tmp_path / "whole")
     manifest = next(files(tmp_path / "whole", "MANIFEST-*")).read_bytes()
     reached = set()
@@ -168,41 +177,67 @@ def test_a_database_that_is_open_elsewhere_is_no_damage(
     close(first)
 
 
-def written(end: int) -> Iterator[list[Row]]:
+@pytest.mark.parametrize("spoil", ["cut", "turned"])
+def test_a_journal_with_a_damaged_end_gives_the_state_of_an_earlier_checkpoint(
+    open_table: Callable[[], StateTable], tmp_path: Path, spoil: str
+) -> None:
+    table = open_table()
+    for n in range(10):
+        table.write(0, [Row(b"%d" % n, bytes(200))], changelog_offset=n)
+    path: Path = table.data.partition_path(0)
+    shutil.copytree(path, tmp_path / "whole")  # as a power cut finds it
+    close(table)
+    offsets = set()
+    journal = next(files(tmp_path / "whole", "*.log")).read_bytes()
+    for size in range(0, len(journal), 97):
+        shutil.rmtree(path)
+        shutil.copytree(tmp_path / "whole", path)
+        end = b"" if spoil == "cut" else bytes(byte ^ 0xFF for byte in journal[size:])
+        next(files(path, "*.log")).write_bytes(journal[:size] + end)
+        table = open_table()
+        known = table.data._db_for_partition(0).get(table.data.offset_key)
+        reaches = -1 if known is None else int(known)
+        get = table.reader(0)
+        assert [n for n in range(10) if get(b"%d" % n)] == list(range(reaches + 1))
+        offsets.add(reaches)
+        close(table)
+    assert len(offsets) > 5
+
+
+def taken_up(end: int) -> Iterator[list[Taken]]:
     chance = random.Random(2)
-    for _ in range(0, end, 20):
+    for offset in range(0, end, 20):
         yield [
-            Row(b"%d" % chance.randrange(900), chance.choice([None, chance.randbytes(90)]))
-            for _ in range(20)
+            Taken(n, b"%d" % chance.randrange(900), chance.choice([None, chance.randbytes(90)]))
+            for n in range(offset, offset + 20)
         ]
 
 
-def write_and_end(directory: Path, end: int, *, is_killed: bool) -> None:
+def take_up_and_crash(directory: Path, end: int, goes_on_at: int) -> None:
+    """Recover, then work on, and be killed in the middle of it."""
     table = table_in(directory)
-    for n, rows in enumerate(written(end)):
-        table.write(0, rows, changelog_offset=20 * n + 19)
-    if is_killed:
-        os.kill(os.getpid(), signal.SIGKILL)
-    close(table)
+    for some in taken_up(end):
+        if some[0].offset < goes_on_at:
+            table.take_up(0, some)
+        else:
+            table.write(0, [Row(one.key, one.value) for one in some], some[-1].offset)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("end", [1_500, 6_000])
-@pytest.mark.parametrize("is_killed", [True, False])
-def test_an_end_leaves_all_that_was_written_and_a_crash_a_beginning_of_it(
-    tmp_path: Path, end: int, is_killed: bool
+@pytest.mark.parametrize(("end", "goes_on_at"), [(1_500, 9_999), (6_000, 9_999), (1_500, 1_000)])
+def test_a_crash_leaves_a_beginning_of_what_was_taken_up_of_the_changelog(
+    tmp_path: Path, end: int, goes_on_at: int
 ) -> None:
-    process = get_context("spawn").Process(
-        target=write_and_end, args=(tmp_path, end), kwargs={"is_killed": is_killed}
+    crashing = get_context("spawn").Process(
+        target=take_up_and_crash, args=(tmp_path, end, goes_on_at)
     )
-    process.start()
-    process.join()
-    assert process.exitcode == (-signal.SIGKILL if is_killed else 0)
+    crashing.start()
+    crashing.join()
+    assert crashing.exitcode == -signal.SIGKILL
     table = table_in(tmp_path)
     reaches = int(table.data._db_for_partition(0).get(table.data.offset_key) or -1)
-    assert (reaches + 1) % 20 == 0
-    assert is_killed or reaches == end - 1
-    assert reaches > 0 or end == 1_500  # what its buffers can't hold is on the disk
-    rows = {row.key: row.value for some in written(reaches + 1) for row in some}
+    assert reaches == end - 1 or goes_on_at > end
+    rows = {one.key: one.value for some in taken_up(reaches + 1) for one in some}
     get = table.reader(0)
     found = {b"%d" % n: value for n in range(900) if (value := get(b"%d" % n)) is not None}
     assert found == {key: value for key, value in rows.items() if value is not None}
