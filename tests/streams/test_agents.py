@@ -54,7 +54,9 @@ class Sent:
         self.rows.setdefault(partition, []).extend(rows)
         return [self._acknowledged()]
 
-    async def send_together(self, topic: str, rows: Iterable[Row]) -> list[asyncio.Future[None]]:
+    async def send_together(
+        self, topic: str, rows: Iterable[Row], linger_s: float = 0.0
+    ) -> list[asyncio.Future[None]]:
         self.together.setdefault(topic, []).extend(rows)
         return [self._acknowledged()]
 
