@@ -66,6 +66,7 @@ def _agent(app: App, topic: str, handle: Handler, lanes: Lanes | None = None) ->
             for batch in event.value:
                 if lanes is not None:
                     lanes.put(batch.tp, partial(_handle, app, batch, handle))
+                # What a rebalance overtakes in between is read again.
                 elif event.message.generation_id == app.consumer_generation_id:
                     await _handle(app, batch, handle)
             yield
